@@ -1,0 +1,1 @@
+"""The gRPC proxy in front of the model servers; torch-free."""

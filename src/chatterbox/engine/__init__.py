@@ -1,0 +1,1 @@
+"""The engine: many sequences on one device."""

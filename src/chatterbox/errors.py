@@ -1,0 +1,72 @@
+"""The errors a caller can meet, written for the caller.
+
+ChatterboxError
+├── InvalidRequest      a field is missing, out of range or of the wrong kind
+├── NotFound            the named voice or model does not exist
+├── Overloaded          every bound is reached; try again after `retry_after_s`
+├── EngineStopped       the engine is draining or has failed; another server may answer
+├── CheckpointError     a weights file is missing, corrupt or of another shape
+└── ConfigError         settings that cannot work together
+
+Domain code raises these; only `server.status` knows how they look on the wire.
+"""
+
+
+class ChatterboxError(Exception):
+    """Any failure the caller can do something about."""
+
+    reason = "CHATTERBOX_ERROR"  # UPPER_SNAKE, stable: clients switch on it (AIP-193)
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidRequest(ChatterboxError):
+    """The request cannot be served as written; `field` is the dotted path of what is wrong."""
+
+    reason = "INVALID_REQUEST"
+
+    def __init__(self, message: str, *, field: str = "", reason: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+        if reason is not None:
+            self.reason = reason
+
+
+class NotFound(ChatterboxError):
+    """A named resource does not exist; `resource` is its name, such as `voices/ada`."""
+
+    reason = "NOT_FOUND"
+
+    def __init__(self, message: str, *, resource: str) -> None:
+        super().__init__(message)
+        self.resource = resource
+
+
+class Overloaded(ChatterboxError):
+    """A bound is reached and nothing was queued; the same request may succeed later."""
+
+    reason = "OVERLOADED"
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class EngineStopped(ChatterboxError):
+    """The engine takes no more work: it is draining, stopped, or its device failed."""
+
+    reason = "ENGINE_STOPPED"
+
+
+class CheckpointError(ChatterboxError):
+    """A weights file cannot be loaded; the message names the file and the first wrong keys."""
+
+    reason = "CHECKPOINT_INVALID"
+
+
+class ConfigError(ChatterboxError):
+    """Settings contradict each other or name something that does not exist."""
+
+    reason = "CONFIG_INVALID"

@@ -1,0 +1,1 @@
+"""The networks of the Chatterbox family and how their checkpoints load."""

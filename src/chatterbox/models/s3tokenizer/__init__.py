@@ -1,0 +1,1 @@
+"""The S3 tokenizer: 16 kHz speech to 25 tokens a second."""

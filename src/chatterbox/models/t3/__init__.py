@@ -1,0 +1,1 @@
+"""T3: text tokens to speech tokens."""

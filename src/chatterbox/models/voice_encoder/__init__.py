@@ -1,0 +1,1 @@
+"""VoiceEncoder: speech to a speaker embedding."""

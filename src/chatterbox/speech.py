@@ -1,0 +1,174 @@
+"""What can be asked of the service and what it says back, as plain values.
+
+`server.convert` makes these from protobuf and back; `chatterbox.synthesis` takes and yields
+them. Nothing here imports torch, numpy's heavier half, or grpc.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from chatterbox.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from chatterbox.audio.clip import Clip
+
+MAX_TEXT_CHARACTERS = 100_000  # of one request or one live session; about two hours of speech
+MAX_BUFFER_DELAY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How speech tokens are drawn. None means the model family's own default.
+
+    Ranges: temperature [0, 5] (0 picks the likeliest token), exaggeration [0, 2],
+    cfg_weight [0, 1], top_p (0, 1], min_p [0, 1], top_k >= 0 (0 is off),
+    repetition_penalty [1, 5], seed [0, 2**63). The same request with the same seed gives
+    the same audio. Raises InvalidRequest naming the field `options.<name>`.
+    """
+
+    seed: int | None = None  # None draws one; the `Started` event says which
+    temperature: float | None = None
+    exaggeration: float | None = None
+    cfg_weight: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_range("temperature", self.temperature, 0.0, 5.0)
+        _check_range("exaggeration", self.exaggeration, 0.0, 2.0)
+        _check_range("cfg_weight", self.cfg_weight, 0.0, 1.0)
+        _check_range("top_p", self.top_p, 0.0, 1.0, low_open=True)
+        _check_range("top_k", self.top_k, 0, 1_000_000)
+        _check_range("min_p", self.min_p, 0.0, 1.0)
+        _check_range("repetition_penalty", self.repetition_penalty, 1.0, 5.0)
+        _check_range("seed", self.seed, 0, 2**63 - 1)
+
+
+def _check_range(
+    name: str, value: float | None, low: float, high: float, *, low_open: bool = False
+) -> None:
+    if value is None:
+        return
+    inside = (low < value if low_open else low <= value) and value <= high
+    if math.isnan(value) or not inside:
+        bracket = "(" if low_open else "["
+        raise InvalidRequest(
+            f"{name} must lie in {bracket}{low:g}, {high:g}], got {value:g}",
+            field=f"options.{name}",
+            reason="OUT_OF_RANGE",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechConfig:
+    """Everything about a synthesis but its text.
+
+    `model` and `voice` are resource ids ("tiny", "ada"), None for the server's default.
+    """
+
+    voice: str | None = None
+    model: str | None = None
+    language: str | None = None  # BCP 47; None is the voice's own
+    sampling: Sampling = field(default_factory=Sampling)
+    max_buffer_delay_s: float = 1.0  # live text waits at most this long for its sentence to end
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.max_buffer_delay_s <= MAX_BUFFER_DELAY_S:
+            raise InvalidRequest(
+                f"max_buffer_delay must lie in [0, {MAX_BUFFER_DELAY_S:g}] seconds",
+                field="max_buffer_delay",
+                reason="OUT_OF_RANGE",
+            )
+
+
+# What a live session takes in, after its config.
+
+
+@dataclass(frozen=True, slots=True)
+class TextFragment:
+    """A piece of text, cut anywhere, even inside a word; it joins what came before."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Speak all text given so far without waiting for its sentence to end."""
+
+    flush_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """The listener spoke over us: drop unspoken text and audio not yet delivered."""
+
+    playback_offset_s: float | None = None  # how far the listener had heard, if known
+
+
+SpeechInput = TextFragment | Flush | Interrupt
+
+
+# What a session gives out. `Started` is first and `Summary` last unless it fails.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The request was accepted; these are the settings in force."""
+
+    model: str
+    voice: str
+    sample_rate_hz: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audio:
+    """The next stretch of sound. Offsets and sequence numbers are without gaps."""
+
+    clip: "Clip"
+    sequence: int  # 0, 1, 2, ... over the stream
+    offset_samples: int  # where this clip starts on the stream's clock
+    segment: int  # which utterance of the stream it belongs to, from 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushDone:
+    """All text given before the flush has been spoken, up to `offset_samples`."""
+
+    flush_id: str
+    offset_samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted:
+    """The interrupt took effect: `offset_samples` were delivered, `dropped_text` will not be."""
+
+    offset_samples: int
+    dropped_text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """Something was ignored or altered, and the stream goes on. `code` is UPPER_SNAKE."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The stream is complete."""
+
+    character_count: int
+    segment_count: int
+    audio_duration_s: float
+    time_to_first_audio_s: float  # from the first text to the first audio; 0 if there was none
+    synthesis_duration_s: float  # wall time from first text to last audio
+    compute_duration_s: float  # time the device spent on this stream
+    real_time_factor: float  # synthesis_duration_s / audio_duration_s; below 1 outpaces playback
+
+
+SpeechEvent = Started | Audio | FlushDone | Interrupted | Warned | Summary

@@ -1,0 +1,1 @@
+"""Voices: where conditioning comes from and is kept."""
