@@ -1,0 +1,70 @@
+# One command per job; `make help` lists them.
+PYTHON ?= python3
+TEXT ?= The quick brown fox jumps over the lazy dog.
+OUT ?= speech.wav
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
+# Spinning OpenMP threads collapse on a busy machine (docs/experiments.md); sleeping ones do not.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.DEFAULT_GOAL := help
+.PHONY: help run say setup test check lint types imports fix protos protos-check evaluate clean
+
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+run: $(VENV)/.serve ## install what is missing and serve until Ctrl-C
+	@$(BIN)/chatterbox serve
+
+say: $(VENV)/.serve ## speak TEXT into OUT through a running or a temporary server
+	@$(BIN)/chatterbox say "$$TEXT" -o "$$OUT"
+say: export TEXT := $(TEXT)
+say: export OUT := $(OUT)
+
+setup: $(VENV)/.serve ## only prepare the environment
+
+test: $(VENV)/.dev ## run the tests
+	@$(BIN)/python -m pytest
+
+check: lint types imports test ## lint, types, import rules, tests: what CI runs
+
+lint: $(VENV)/.dev ## ruff and buf
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && cd protos && ../$(BIN)/buf lint
+
+types: $(VENV)/.dev ## mypy --strict
+	@$(BIN)/mypy
+
+imports: $(VENV)/.dev ## the layers of docs/architecture.md
+	@$(BIN)/lint-imports
+
+fix: $(VENV)/.dev ## format, and mend what can be mended
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format . && cd protos && ../$(BIN)/buf format -w
+
+protos: $(VENV)/.dev ## regenerate the Python of the contract
+	@$(BIN)/python protos/generate.py
+
+protos-check: $(VENV)/.dev ## fail if the committed Python is not what the contract generates
+	@$(BIN)/python protos/generate.py --check
+
+evaluate: $(VENV)/.dev ## word errors, speaker likeness and speed of the bundled voice
+	@$(BIN)/chatterbox evaluate
+
+clean: ## remove the environment and every cache
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/.venv:
+	@echo "Creating the environment in $(VENV) (a few minutes the first time) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Chatterbox needs Python 3.11 or newer")'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.serve: pyproject.toml $(VENV)/.venv
+	@$(PIP) -e '.[engine]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.venv
+	@echo "Installing what the tests need ..."
+	@$(PIP) -e '.[engine,evaluate,train,dev]'
+	@touch $@ $(VENV)/.serve
