@@ -1,0 +1,1 @@
+"""How good the bundled voice is: heard by a recogniser, likened by a speaker encoder, timed."""
