@@ -1,0 +1,62 @@
+"""Changing the sample rate, two ways, because the models were trained behind two resamplers.
+
+`sinc` is a windowed sinc on the tensor's own device (S3Gen's path to 16 kHz); `soxr` is the
+SoX resampler at high quality (how reference clips are read and how T3's prompt is made).
+"""
+
+import functools
+import math
+
+import numpy as np
+import soxr as soxr_library
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from chatterbox.audio.clip import Clip
+
+
+_ZERO_CROSSINGS = 6  # of the sinc on each side
+_ROLLOFF = 0.99  # of the lower Nyquist frequency
+
+
+@functools.cache
+def _sinc_kernels(from_hz: int, to_hz: int, device: torch.device) -> Tensor:
+    """One filter per output phase: (to_hz, 1, taps), for rates without a common divisor."""
+    cutoff = min(from_hz, to_hz) * _ROLLOFF
+    reach = math.ceil(_ZERO_CROSSINGS * from_hz / cutoff)
+    taps = np.arange(-reach, reach + from_hz) / from_hz
+    phases = -np.arange(to_hz)[:, None] / to_hz
+    t = np.clip((taps + phases) * cutoff, -_ZERO_CROSSINGS, _ZERO_CROSSINGS)
+    window = np.cos(t * np.pi / _ZERO_CROSSINGS / 2) ** 2
+    kernels = np.sinc(t) * window * (cutoff / from_hz)
+    return torch.from_numpy(kernels.astype(np.float32))[:, None].to(device)
+
+
+def sinc(wav: Tensor, from_hz: int, to_hz: int) -> Tensor:
+    """Hann-windowed sinc resampling of (B, n) to (B, ceil(n * to_hz / from_hz)).
+
+    The same filter as torchaudio's Resample with its defaults. The device's own, and exact to
+    a phase, as J. O. Smith describes it ("Digital Audio Resampling", 2002).
+    """
+    divisor = math.gcd(from_hz, to_hz)
+    step, phases = from_hz // divisor, to_hz // divisor
+    if step == phases:
+        return wav
+    kernels = _sinc_kernels(step, phases, wav.device)
+    reach = (kernels.shape[-1] - step) // 2
+    padded = functional.pad(wav[:, None], (reach, reach + step))
+    interleaved = functional.conv1d(padded, kernels, stride=step).transpose(1, 2)
+    length = -(-wav.shape[-1] * phases // step)
+    return interleaved.reshape(wav.shape[0], -1)[:, :length]
+
+
+def soxr(clip: Clip, to_hz: int) -> Clip:
+    """The clip at another rate, by SoX's high-quality resampler."""
+    if clip.sample_rate_hz == to_hz:
+        return clip
+    samples = soxr_library.resample(clip.samples, clip.sample_rate_hz, to_hz, quality="HQ")
+    wanted = int(np.ceil(len(clip) * to_hz / clip.sample_rate_hz))
+    if len(samples) < wanted:  # the last sample may fall to rounding
+        samples = np.pad(samples, (0, wanted - len(samples)))
+    return Clip(np.ascontiguousarray(samples[:wanted], dtype=np.float32), to_hz)
