@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from chatterbox.audio.clip import Clip
 
-
 _ZERO_CROSSINGS = 6  # of the sinc on each side
 _ROLLOFF = 0.99  # of the lower Nyquist frequency
 
