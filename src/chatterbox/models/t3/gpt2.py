@@ -1,0 +1,71 @@
+"""The GPT-2 backbone: LayerNorm, biases, and a learned vector per place in the sequence."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from chatterbox.models.layers.transformer import Block, CausalAttention, Transformer
+from chatterbox.models.t3.config import T3Config
+
+
+class InputMajorLinear(nn.Module):
+    """A linear layer whose weight is stored (in, out), as GPT-2 checkpoints have it."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(in_features, out_features))
+        self.bias = nn.Parameter(torch.zeros(out_features))
+        nn.init.normal_(self.weight, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight.t(), self.bias)
+
+
+class FusedAttention(CausalAttention):
+    """Self-attention with queries, keys and values from one projection."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__(heads)
+        self.query_key_value = InputMajorLinear(dim, 3 * dim)
+        self.output = InputMajorLinear(dim, dim)
+
+    def project(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        queries, keys, values = self.query_key_value(x).chunk(3, dim=-1)
+        return self.split(queries), self.split(keys), self.split(values)
+
+    def merge(self, attended: Tensor) -> Tensor:
+        return self.output(attended)  # type: ignore[no-any-return]
+
+
+class Mlp(nn.Module):
+    """Two layers with the tanh form of GELU between."""
+
+    def __init__(self, dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.up = InputMajorLinear(dim, hidden_dim)
+        self.down = InputMajorLinear(hidden_dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(functional.gelu(self.up(x), approximate="tanh"))  # type: ignore[no-any-return]
+
+
+class Gpt2Backbone(Transformer):
+    """Pre-norm blocks with LayerNorm."""
+
+    def __init__(self, config: T3Config) -> None:
+        super().__init__(
+            blocks=[
+                Block(
+                    nn.LayerNorm(config.dim, eps=config.norm_eps),
+                    FusedAttention(config.dim, config.heads),
+                    nn.LayerNorm(config.dim, eps=config.norm_eps),
+                    Mlp(config.dim, config.mlp_dim),
+                )
+                for _ in range(config.layers)
+            ],
+            norm=nn.LayerNorm(config.dim, eps=config.norm_eps),
+        )
+        self.position_embedding = nn.Embedding(config.max_positions, config.dim)
+
+    def place(self, x: Tensor, positions: Tensor) -> Tensor:
+        return x + self.position_embedding(positions)  # type: ignore[no-any-return]
