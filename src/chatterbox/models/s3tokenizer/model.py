@@ -75,8 +75,8 @@ class _Attention(nn.Module):
         memory = self.fsmn_block(value.transpose(1, 2)).transpose(1, 2) + value
         if mask is not None:
             memory = memory * mask[..., None]
-        projected: Tensor = self.out(attended.transpose(1, 2).reshape(B, T, D))
-        return projected + memory
+        summed: Tensor = self.out(attended.transpose(1, 2).reshape(B, T, D)) + memory
+        return summed
 
 
 class _Block(nn.Module):
@@ -94,8 +94,8 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None, rotary: tuple[Tensor, Tensor]) -> Tensor:
         x = x + self.attn(self.attn_ln(x), mask, rotary)
-        fed: Tensor = self.mlp(self.mlp_ln(x))
-        return x + fed
+        grown: Tensor = x + self.mlp(self.mlp_ln(x))
+        return grown
 
 
 class _Encoder(nn.Module):
@@ -189,8 +189,7 @@ class S3Tokenizer(nn.Module):
         frames = log_mel.shape[-1]
         if frames > self.config.window_frames:
             return self._tokenize_through_windows(log_mel)
-        tokens, _ = self(log_mel, torch.tensor([frames], device=log_mel.device))
-        return tokens
+        return self.forward(log_mel, torch.tensor([frames], device=log_mel.device))[0]
 
     def _tokenize_through_windows(self, log_mel: Tensor) -> Tensor:
         """Overlapping windows; half of each overlap is believed on either side of its middle."""
@@ -206,7 +205,7 @@ class S3Tokenizer(nn.Module):
             lengths = torch.tensor(
                 [min(size, frames - start) for start in group], device=log_mel.device
             )
-            tokens, token_lengths = self(windows, lengths)
+            tokens, token_lengths = self.forward(windows, lengths)
             for start, row, length in zip(group, tokens, token_lengths.tolist(), strict=True):
                 low = 0 if start == 0 else half
                 high = length if start == starts[-1] else length - half
