@@ -1,0 +1,63 @@
+"""EngineConfig: the hard bounds of the engine."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from chatterbox.errors import ConfigError
+
+TOKEN_RATE_HZ = 25  # speech tokens in a second of speech, all families
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """The bounds the engine allocates for. Nothing grows past them at run time.
+
+    The chunk ramp is a function of the chunk's index alone, never of timing, so that the
+    same request and seed are cut in the same places and give the same samples.
+    """
+
+    slots: int = 8  # utterances decoded together; guidance doubles the rows
+    max_waiting: int = 32  # accepted utterances beyond those
+    max_speech_tokens: int = 1000  # of one utterance: 40 s
+    max_text_tokens: int = 1024  # of one utterance; about 300 characters need far fewer
+    first_chunk_tokens: int = 12  # drawn before the first audio leaves, look-ahead included
+    look_ahead_tokens: int = 3  # drawn beyond a chunk's end, so that its last sounds are known
+    chunk_growth: float = 1.7  # each chunk over the one before, until the largest
+    max_chunk_tokens: int = 50
+    chunks_per_step: int = 1  # rendered between two decode steps
+    stuck_tokens: int = 50  # the same few tokens over and over for 2 s: the utterance is cut
+    threads: int = 2  # of the device, when it is a CPU
+
+    def __post_init__(self) -> None:
+        for name in ("slots", "max_speech_tokens", "max_text_tokens", "chunks_per_step", "threads"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.max_waiting < 0 or self.look_ahead_tokens < 0:
+            raise ConfigError("max_waiting and look_ahead_tokens cannot be negative")
+        if self.stuck_tokens < 16:
+            raise ConfigError(f"stuck_tokens must be at least 16, got {self.stuck_tokens}")
+        if self.first_chunk_tokens <= self.look_ahead_tokens:
+            raise ConfigError(
+                f"first_chunk_tokens={self.first_chunk_tokens} must exceed "
+                f"look_ahead_tokens={self.look_ahead_tokens}"
+            )
+        if self.chunk_growth < 1.0:
+            raise ConfigError(f"chunk_growth must be at least 1, got {self.chunk_growth}")
+        if self.max_chunk_tokens < self.first_chunk_tokens:
+            raise ConfigError("max_chunk_tokens must not be below first_chunk_tokens")
+
+    @property
+    def capacity(self) -> int:
+        """Utterances that may be open at once, speaking or waiting."""
+        return self.slots + self.max_waiting
+
+    @cached_property
+    def chunk_ends(self) -> tuple[int, ...]:
+        """Where each chunk ends, in tokens; strictly rising, reaching past the longest."""
+        ends: list[int] = []
+        end, size = 0, float(self.first_chunk_tokens - self.look_ahead_tokens)
+        while end <= self.max_speech_tokens:
+            end += round(size)
+            ends.append(end)
+            size = min(size * self.chunk_growth, float(self.max_chunk_tokens))
+        return tuple(ends)

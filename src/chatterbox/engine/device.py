@@ -1,0 +1,42 @@
+"""Device: what the engine's thread drives; the models on hardware, or a tone generator."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence as Several
+from typing import Protocol
+
+from chatterbox.audio.clip import Clip
+from chatterbox.engine.protocol import FamilyInfo
+from chatterbox.engine.scheduler import Plan
+from chatterbox.engine.sequence import Chunk, Sequence
+
+
+class Device(Protocol):
+    """All methods but `families` and `max_tokens` are called on the engine's one thread."""
+
+    @property
+    def families(self) -> Mapping[str, FamilyInfo]:
+        """What it can speak with, the default first; known before `open`."""
+
+    def max_tokens(self, text: str) -> int:
+        """The most speech tokens this text can need; an utterance that reaches it is cut."""
+
+    def open(self) -> None:
+        """Load, warm up and be ready to run at full speed."""
+
+    def admit(self, sequence: Sequence) -> None:
+        """Prepare a sequence that has just got its slot.
+
+        A ChatterboxError here fails this sequence alone; anything else fails them all.
+        """
+
+    def draw(self, plan: Plan) -> Mapping[Sequence, int | None]:
+        """One speech token for every sequence of the plan; None where the model ended."""
+
+    def render(self, chunks: Several[Chunk]) -> Several[Clip]:
+        """The audio of each chunk. Chunks of one sequence come in order, without gaps."""
+
+    def forget(self, sequence: Sequence) -> None:
+        """Let go of what is kept for a sequence; it may be one never admitted."""
+
+    def close(self) -> None:
+        """Release the hardware."""

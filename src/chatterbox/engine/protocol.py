@@ -1,0 +1,63 @@
+"""Engine: what the rest of the service knows of an engine, whatever runs inside it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from chatterbox.engine.sequence import Utterance
+from chatterbox.engine.stream import SpeechStream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyInfo:
+    """One model family as a caller sees it."""
+
+    id: str
+    display_name: str
+    description: str
+    languages: tuple[str, ...]  # BCP 47, the first is the default
+    parameters: frozenset[str]  # the names in `Sampling` that make a difference
+    sample_rate_hz: int = 24_000
+
+
+class EngineState(Enum):
+    """STARTING until warm, READY while work is taken, then DRAINING and STOPPED, or FAILED."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class Engine(Protocol):
+    """Turns utterances into streams of clips. Used from one event loop."""
+
+    @property
+    def families(self) -> Mapping[str, FamilyInfo]:
+        """The families it can speak with, the default first."""
+
+    @property
+    def state(self) -> EngineState: ...
+
+    @property
+    def capacity(self) -> int:
+        """How many utterances it takes at once, speaking and waiting."""
+
+    @property
+    def slots(self) -> int:
+        """How many of them speak together."""
+
+    @property
+    def active_count(self) -> int:
+        """Utterances accepted and not yet over."""
+
+    async def start(self) -> None:
+        """Load and warm up; returns when READY. Raises what made that impossible."""
+
+    def submit(self, utterance: Utterance) -> SpeechStream:
+        """Accept an utterance, at once. Raises Overloaded when full, EngineStopped when not READY."""
+
+    async def stop(self, *, drain_s: float = 0.0) -> None:
+        """Take no more work, give what is open `drain_s` to end, fail the rest, and end."""

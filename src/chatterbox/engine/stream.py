@@ -1,0 +1,103 @@
+"""SpeechStream: the async side of one sequence."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from chatterbox.audio.clip import Clip
+from chatterbox.engine.sequence import Outcome
+from chatterbox.errors import ChatterboxError
+
+
+class SpeechStream:
+    """The clips of one utterance as they are rendered; iterate it once, on its own loop.
+
+    The engine's thread calls `deliver`, `finish` and `fail`; everything else belongs to the
+    event loop on which the stream was made. An utterance is at most `max_speech_tokens` long,
+    which bounds what can lie here unread. Leaving early (`cancel`, `aclose`, the `async with`)
+    tells the engine exactly once; after that iteration ends and what was unread is gone.
+    """
+
+    def __init__(self, on_cancel: Callable[[], None]) -> None:
+        self.outcome: Outcome | None = None  # set before iteration ends normally
+        self._loop = asyncio.get_running_loop()
+        self._on_cancel: Callable[[], None] | None = on_cancel
+        self._clips: deque[Clip] = deque()
+        self._error: ChatterboxError | None = None
+        self._is_over = False
+        self._changed = asyncio.Event()
+
+    # From the engine's thread.
+
+    def deliver(self, clip: Clip) -> None:
+        """Hand over the next clip."""
+        self._post(lambda: self._clips.append(clip))
+
+    def finish(self, outcome: Outcome) -> None:
+        """Say that all clips have been delivered."""
+        self._post(lambda: self._end(outcome, None))
+
+    def fail(self, error: ChatterboxError) -> None:
+        """Say that no more will come, because of `error`."""
+        self._post(lambda: self._end(None, error))
+
+    def _post(self, change: Callable[[], None]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._apply, change)
+        except RuntimeError:  # the loop is closed: nobody is left to listen
+            self.cancel()
+
+    # On the event loop.
+
+    def _apply(self, change: Callable[[], None]) -> None:
+        if self._is_over:
+            return
+        change()
+        self._changed.set()
+
+    def _end(self, outcome: Outcome | None, error: ChatterboxError | None) -> None:
+        self.outcome, self._error = outcome, error
+        self._is_over = True
+        self._on_cancel = None  # the engine has let go of it already
+
+    def cancel(self) -> None:
+        """Drop what is unread and free the engine's slot; harmless when already over."""
+        on_cancel, self._on_cancel = self._on_cancel, None
+        self._is_over = True
+        self._clips.clear()
+        self._error = None
+        if on_cancel is not None:
+            on_cancel()
+        if not self._loop.is_closed():
+            self._changed.set()
+
+    async def aclose(self) -> None:
+        """As `cancel`; lets a stream be used with `contextlib.aclosing`."""
+        self.cancel()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.cancel()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Clip:
+        while True:
+            if self._clips:
+                return self._clips.popleft()
+            if self._error is not None:
+                raise self._error
+            if self._is_over:
+                raise StopAsyncIteration
+            self._changed.clear()
+            await self._changed.wait()

@@ -1,0 +1,105 @@
+"""ToneEngine: speaks sine waves. No model, no weights; the same bounds, thread and scheduler.
+
+For tests, load tests and work on clients: the length follows the text, the pitch follows the
+voice and the seed, and the same request gives the same samples.
+"""
+
+import math
+import time
+import zlib
+from collections.abc import Mapping
+from collections.abc import Sequence as Several
+
+import numpy as np
+
+from chatterbox.audio.clip import Clip
+from chatterbox.audio.stitch import fade_in, fade_out
+from chatterbox.engine.config import TOKEN_RATE_HZ, EngineConfig
+from chatterbox.engine.engine import DeviceEngine
+from chatterbox.engine.protocol import FamilyInfo
+from chatterbox.engine.scheduler import Plan
+from chatterbox.engine.sequence import Chunk, Sequence
+
+TOKENS_PER_CHARACTER = 1.7  # as people speak: about 15 characters a second
+
+TONE_FAMILY = FamilyInfo(
+    id="tone",
+    display_name="Tone",
+    description="Sine waves in place of speech, for tests.",
+    languages=("en",),
+    parameters=frozenset({"seed", "temperature"}),
+)
+
+
+class ToneDevice:
+    """A `Device` of sine waves. `seconds_per_token` is slept away for every token rendered."""
+
+    def __init__(
+        self,
+        families: Several[FamilyInfo] = (TONE_FAMILY,),
+        *,
+        seconds_per_token: float = 0.0,
+    ) -> None:
+        self._families = {family.id: family for family in families}
+        self._seconds_per_token = seconds_per_token
+
+    @property
+    def families(self) -> Mapping[str, FamilyInfo]:
+        return self._families
+
+    def max_tokens(self, text: str) -> int:
+        return self.token_count(text) + 1
+
+    @staticmethod
+    def token_count(text: str) -> int:
+        """How many tokens this text is spoken with."""
+        return max(4, round(len(text) * TOKENS_PER_CHARACTER))
+
+    def open(self) -> None:
+        """Nothing to load."""
+
+    def admit(self, sequence: Sequence) -> None:
+        """Nothing to prepare."""
+
+    def draw(self, plan: Plan) -> Mapping[Sequence, int | None]:
+        return {sequence: self._next_token(sequence) for sequence in (*plan.prefill, *plan.decode)}
+
+    def _next_token(self, sequence: Sequence) -> int | None:
+        count = len(sequence.tokens)
+        return count if count < self.token_count(sequence.utterance.text) else None
+
+    def render(self, chunks: Several[Chunk]) -> Several[Clip]:
+        return [self._render(chunk) for chunk in chunks]
+
+    def _render(self, chunk: Chunk) -> Clip:
+        time.sleep(self._seconds_per_token * (chunk.end - chunk.start))
+        utterance = chunk.sequence.utterance
+        rate = self._families[utterance.family].sample_rate_hz
+        samples_per_token = rate // TOKEN_RATE_HZ
+        moments = np.arange(chunk.start * samples_per_token, chunk.end * samples_per_token)
+        kind = zlib.crc32(f"{utterance.voice}/{utterance.sampling.seed}".encode())
+        pitch_hz = 110.0 * 2 ** (kind % 25 / 12)  # two octaves from A2, in semitones
+        wave = 0.3 * np.sin(2 * math.pi * pitch_hz * moments / rate)
+        clip = Clip(wave.astype(np.float32), rate)
+        if chunk.start == 0:
+            clip = fade_in(clip, seconds=0.01)
+        return fade_out(clip, seconds=0.01) if chunk.is_last else clip
+
+    def forget(self, sequence: Sequence) -> None:
+        """Nothing is kept."""
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class ToneEngine(DeviceEngine):
+    """A `DeviceEngine` around a `ToneDevice`."""
+
+    def __init__(
+        self,
+        config: EngineConfig | None = None,
+        *,
+        families: Several[FamilyInfo] = (TONE_FAMILY,),
+        seconds_per_token: float = 0.0,
+    ) -> None:
+        super().__init__(ToneDevice(families, seconds_per_token=seconds_per_token), config)

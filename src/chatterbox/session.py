@@ -1,0 +1,267 @@
+"""Session: the script of one stream, what is still to be said and the account of what was.
+
+Whoever has text writes lines (`say`, `flush`, `interrupt`); `perform` speaks them in order.
+Both sides run on one event loop.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol
+
+from chatterbox.audio import stitch
+from chatterbox.audio.clip import Clip
+from chatterbox.engine.sequence import Finish
+from chatterbox.engine.stream import SpeechStream
+from chatterbox.errors import InvalidRequest, Overloaded
+from chatterbox.speech import Audio, FlushDone, Interrupted, SpeechEvent, Summary, Warned
+from chatterbox.text.segment import is_speakable
+
+MAX_IN_FLIGHT = 2  # the utterance being heard and the one after it, so that no gap opens
+MAX_PENDING_LINES = 10_000  # utterances, flushes and warnings not yet delivered
+GAP_S = 0.08  # of silence between two utterances, beside what the model itself leaves
+PATIENCE_S = 30.0  # how long a stream that has begun waits for a place in a full engine
+
+
+class Submit(Protocol):
+    """Hands the text of the stream's `index`-th utterance to the engine."""
+
+    def __call__(self, text: str, index: int, *, awaited: bool) -> SpeechStream: ...
+
+
+@dataclass(eq=False, slots=True)
+class _Spoken:
+    """A line to be heard."""
+
+    text: str
+    segment: int
+    stream: SpeechStream | None = None
+    begun_at: int | None = None  # the offset of its first sample, once delivered
+
+
+@dataclass(eq=False, slots=True)
+class _Flushed:
+    """Once this line is reached, everything before it has been heard."""
+
+    flush_id: str
+
+
+@dataclass(eq=False, slots=True)
+class _Note:
+    """An event to pass on when its turn comes."""
+
+    event: Interrupted | Warned
+
+
+_Line = _Spoken | _Flushed | _Note
+
+
+class Session:
+    """One stream of speech. `submit` hands an utterance to the engine."""
+
+    def __init__(self, submit: Submit, *, sample_rate_hz: int) -> None:
+        self._submit = submit
+        self._rate = sample_rate_hz
+        self._script: deque[_Line] = deque()
+        self._changed = asyncio.Event()
+        self._is_complete = False
+        self._error: Exception | None = None
+        self._begun: list[_Spoken] = []  # those heard at least in part, since the last interrupt
+        self._segment_count = 0
+        self._character_count = 0
+        self._sequence = 0
+        self._offset = 0
+        self._compute_s = 0.0
+        self._first_text_s: float | None = None
+        self._first_audio_s = 0.0
+        self._last_audio_s = 0.0
+
+    # What is to be said.
+
+    def text_arrived(self, character_count: int) -> None:
+        """Start the clock, and count what the caller sent."""
+        self._character_count += character_count
+        if self._first_text_s is None:
+            self._first_text_s = time.monotonic()
+
+    def say(self, utterances: list[str]) -> None:
+        """Add utterances; those without anything to speak become warnings."""
+        for text in utterances:
+            if is_speakable(text):
+                self._write(_Spoken(text, self._segment_count))
+                self._segment_count += 1
+            else:
+                shown = text if len(text) <= 40 else f"{text[:40]}..."
+                self.warn("NOTHING_TO_SPEAK", f"{shown!r} holds nothing to speak and was skipped")
+        self._submit_ahead()
+
+    def warn(self, code: str, message: str) -> None:
+        """Add a warning, to be given in its place between the audio."""
+        self._write(_Note(Warned(code=code, message=message)))
+
+    def flush(self, flush_id: str) -> None:
+        """Add a mark that is acknowledged when everything before it has been heard."""
+        self._write(_Flushed(flush_id))
+
+    def interrupt(self, unsaid: str, playback_offset_s: float | None) -> None:
+        """Drop everything not yet delivered; `unsaid` is text that was not yet an utterance.
+
+        The report names the text of which nothing was delivered, or, when the listener's
+        position is known, nothing was heard. Flushes still pending are not acknowledged.
+        """
+        self.close()
+        heard_to = float("inf") if playback_offset_s is None else playback_offset_s * self._rate
+        unheard = [line.text for line in self._begun if (line.begun_at or 0) >= heard_to]
+        spoken = [line for line in self._script if isinstance(line, _Spoken)]
+        unheard += [line.text for line in spoken if line.begun_at is None]
+        notes = [line for line in self._script if isinstance(line, _Note)]
+        self._script.clear()
+        self._script.extend(notes)
+        self._begun.clear()
+        dropped = " ".join(text for text in (*unheard, unsaid.strip()) if text)
+        self._write(_Note(Interrupted(offset_samples=self._offset, dropped_text=dropped)))
+
+    def complete(self) -> None:
+        """Say that no more lines will come."""
+        self._is_complete = True
+        self._changed.set()
+
+    def fail(self, error: Exception) -> None:
+        """End the performance with `error`, at once."""
+        self._error = error
+        self.close()
+        self._changed.set()
+
+    def close(self) -> None:
+        """Free whatever the engine still holds for this stream; harmless when called again."""
+        for line in self._script:
+            if isinstance(line, _Spoken) and line.stream is not None:
+                line.stream.cancel()
+
+    def _write(self, line: _Line) -> None:
+        if len(self._script) >= MAX_PENDING_LINES:
+            raise InvalidRequest("too much is waiting to be spoken", reason="TOO_MUCH_PENDING")
+        self._script.append(line)
+        self._changed.set()
+
+    # Saying it.
+
+    def submit_first(self) -> None:
+        """Hand the first utterance over now; raises Overloaded before anything was promised."""
+        for line in self._script:
+            if isinstance(line, _Spoken):
+                line.stream = self._submit(line.text, line.segment, awaited=True)
+                return
+
+    async def perform(self) -> AsyncGenerator[SpeechEvent, None]:
+        """Everything the script says, in order, until it is complete; the Summary is last."""
+        try:
+            while self._error is None:
+                self._submit_ahead()
+                if not self._script:
+                    if self._is_complete:
+                        break
+                    await self._wait()
+                    continue
+                line = self._script[0]
+                if isinstance(line, _Spoken):
+                    stream = await self._stream_of(line)
+                    if stream is not None:
+                        async for clip in stream:
+                            yield self._audio(line, clip)
+                        self._account_for(line, stream)
+                elif isinstance(line, _Flushed):
+                    yield FlushDone(flush_id=line.flush_id, offset_samples=self._offset)
+                else:
+                    yield line.event
+                if self._script and self._script[0] is line:  # or an interrupt has cleared it
+                    self._script.popleft()
+            if self._error is not None:
+                raise self._error
+            yield self._summary()
+        finally:
+            self.close()
+
+    def _submit_ahead(self) -> None:
+        """Keep up to MAX_IN_FLIGHT utterances with the engine; a full one is asked again later."""
+        spoken = [line for line in self._script if isinstance(line, _Spoken)][:MAX_IN_FLIGHT]
+        for place, line in enumerate(spoken):
+            if line.stream is None:
+                try:
+                    line.stream = self._submit(line.text, line.segment, awaited=place == 0)
+                except Overloaded:
+                    return
+
+    async def _stream_of(self, line: _Spoken) -> SpeechStream | None:
+        """The stream of the line whose turn it is; None if the script was cleared meanwhile.
+
+        The first utterance is refused at once when the engine is full; a later one, promised
+        with the first, waits for a place.
+        """
+        patience_ends_s = time.monotonic() + PATIENCE_S
+        pause_s = 0.05
+        while line.stream is None:
+            try:
+                line.stream = self._submit(line.text, line.segment, awaited=True)
+            except Overloaded:
+                if self._offset == 0 or time.monotonic() > patience_ends_s:
+                    raise
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, 0.5)
+                if self._error is not None or not self._script or self._script[0] is not line:
+                    return None
+        return line.stream
+
+    async def _wait(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    def _audio(self, line: _Spoken, clip: Clip) -> Audio:
+        if line.begun_at is None:
+            if self._offset > 0:
+                clip = stitch.join(stitch.silence(clip.sample_rate_hz, seconds=GAP_S), clip)
+            line.begun_at = self._offset
+            self._begun.append(line)
+        self._last_audio_s = time.monotonic()
+        if self._sequence == 0:
+            self._first_audio_s = self._last_audio_s
+        audio = Audio(
+            clip=clip,
+            sequence=self._sequence,
+            offset_samples=self._offset,
+            segment=line.segment,
+        )
+        self._sequence += 1
+        self._offset += len(clip)
+        return audio
+
+    def _account_for(self, line: _Spoken, stream: SpeechStream) -> None:
+        outcome = stream.outcome
+        if outcome is None:  # interrupted
+            return
+        self._compute_s += outcome.compute_s
+        where = f"utterance {line.segment}"
+        if outcome.finish in (Finish.TOO_LONG, Finish.STUCK):
+            self._insert("UTTERANCE_CUT", f"{where} did not come to its end by itself and was cut")
+        elif outcome.token_count == 0:
+            self._insert("NOTHING_HEARD", f"{where} gave no sound")
+
+    def _insert(self, code: str, message: str) -> None:
+        """Put a warning right behind the line being performed."""
+        self._script.insert(1, _Note(Warned(code=code, message=message)))
+
+    def _summary(self) -> Summary:
+        audio_s = self._offset / self._rate
+        began_s = self._first_text_s or 0.0
+        wall_s = self._last_audio_s - began_s if self._sequence else 0.0
+        return Summary(
+            character_count=self._character_count,
+            segment_count=self._segment_count,
+            audio_duration_s=audio_s,
+            time_to_first_audio_s=self._first_audio_s - began_s if self._sequence else 0.0,
+            synthesis_duration_s=wall_s,
+            compute_duration_s=self._compute_s,
+            real_time_factor=wall_s / audio_s if audio_s else 0.0,
+        )

@@ -1,0 +1,285 @@
+"""Synthesizer: text and settings in, speech events out. The one object `server` holds."""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, fields, replace
+
+from chatterbox.engine.protocol import Engine, FamilyInfo
+from chatterbox.engine.sequence import Utterance
+from chatterbox.engine.stream import SpeechStream
+from chatterbox.errors import InvalidRequest, NotFound
+from chatterbox.session import Session
+from chatterbox.speech import (
+    MAX_TEXT_CHARACTERS,
+    Flush,
+    Interrupt,
+    Sampling,
+    SpeechConfig,
+    SpeechEvent,
+    SpeechInput,
+    Started,
+    TextFragment,
+)
+from chatterbox.text.segment import LiveSegmenter, is_speakable, segments
+from chatterbox.voices.library import VoiceLibrary
+from chatterbox.voices.voice import Voice
+
+_SEED_STEP = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: neighbours get distant seeds
+_SEED_MASK = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cast:
+    """A config with every choice made."""
+
+    family: FamilyInfo
+    voice: Voice
+    language: str
+    sampling: Sampling  # with its seed
+    seed: int
+    ignored: tuple[str, ...]  # parameters the caller set and the family does not know
+
+
+class Synthesizer:
+    """Speaks text with an engine and the voices of a library."""
+
+    def __init__(self, *, engine: Engine, voices: VoiceLibrary) -> None:
+        self.engine = engine
+        self.voices = voices
+
+    async def speak(self, config: SpeechConfig, text: str) -> AsyncGenerator[SpeechEvent, None]:
+        """Speak a complete text: Started, Audio..., Summary, with warnings between.
+
+        Raises InvalidRequest, NotFound, Overloaded or EngineStopped before Started, and
+        EngineStopped or CheckpointError after it. Closing the generator frees the engine.
+        """
+        check_text(text)
+        cast = self._cast(config)
+        session = self._session(cast)
+        session.text_arrived(len(text))
+        session.say(segments(text, cast.language))
+        session.complete()
+        try:
+            session.submit_first()
+            yield _started(cast)
+            async with contextlib.aclosing(session.perform()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            session.close()
+
+    async def speak_live(
+        self, config: SpeechConfig, inputs: AsyncIterator[SpeechInput]
+    ) -> AsyncGenerator[SpeechEvent, None]:
+        """Speak text while it arrives; ends when `inputs` ends and all of it was spoken.
+
+        As `speak`, and FlushDone and Interrupted answer the inputs of that kind. A refusal
+        that depends on the text (its size, a full engine) comes when that text does. An error
+        raised by `inputs` ends the stream with that error.
+        """
+        cast = self._cast(config)
+        session = self._session(cast)
+        yield _started(cast)
+        listener = _Listener(session, cast.language, config.max_buffer_delay_s)
+        listening = asyncio.create_task(listener.run(inputs))
+        try:
+            async with contextlib.aclosing(session.perform()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            session.close()
+            listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await listening
+
+    def _cast(self, config: SpeechConfig) -> _Cast:
+        families = self.engine.families
+        family_id = config.model or next(iter(families))
+        if family_id not in families:
+            raise NotFound(
+                f"there is no model {family_id[:80]!r}", resource=f"models/{family_id[:80]}"
+            )
+        family = families[family_id]
+        if config.voice is None:
+            voice = self.voices.default_for(family.id)
+        else:
+            voice = self.voices.get(config.voice)
+        if family.id not in voice.families:
+            raise InvalidRequest(
+                f"the voice {voice.id!r} does not speak with the model {family.id!r}",
+                field="voice",
+                reason="VOICE_MODEL_MISMATCH",
+            )
+        seed = secrets.randbelow(2**63) if config.sampling.seed is None else config.sampling.seed
+        return _Cast(
+            family=family,
+            voice=voice,
+            language=_language(config.language, voice, family),
+            sampling=replace(config.sampling, seed=seed),
+            seed=seed,
+            ignored=tuple(
+                parameter.name
+                for parameter in fields(Sampling)
+                if parameter.name != "seed"
+                and getattr(config.sampling, parameter.name) is not None
+                and parameter.name not in family.parameters
+            ),
+        )
+
+    def _session(self, cast: _Cast) -> Session:
+        def submit(text: str, index: int, *, awaited: bool) -> SpeechStream:
+            return self.engine.submit(self._utterance(cast, text, index, awaited=awaited))
+
+        session = Session(submit, sample_rate_hz=cast.family.sample_rate_hz)
+        for name in cast.ignored:
+            session.warn("PARAMETER_IGNORED", f"the model {cast.family.id!r} has no {name}")
+        return session
+
+    def _utterance(self, cast: _Cast, text: str, index: int, *, awaited: bool) -> Utterance:
+        seed = (cast.seed ^ (index * _SEED_STEP)) & _SEED_MASK
+        return Utterance(
+            text=text,
+            family=cast.family.id,
+            voice=cast.voice.id,
+            language=cast.language,
+            sampling=replace(cast.sampling, seed=seed),
+            conditioning=lambda: self.voices.conditioning(cast.voice.id, cast.family.id),
+            awaited=awaited,
+        )
+
+
+class _Listener:
+    """Turns what comes in into lines of the session's script, and keeps the buffer's clock."""
+
+    def __init__(self, session: Session, language: str, max_buffer_delay_s: float) -> None:
+        self._session = session
+        self._segmenter = LiveSegmenter(language)
+        self._max_delay_s = max_buffer_delay_s
+        self._character_count = 0
+        self._buffered_since_s = 0.0
+
+    async def run(self, inputs: AsyncIterator[SpeechInput]) -> None:
+        """Listen until the inputs end or fail; the session is told which."""
+        try:
+            await self._listen(inputs)
+        except Exception as error:  # whatever it is belongs to whoever consumes the session
+            self._session.fail(error)
+        else:
+            self._session.say(self._segmenter.flush())
+            self._session.complete()
+
+    async def _listen(self, inputs: AsyncIterator[SpeechInput]) -> None:
+        # A pending read is kept over timeouts: cancelling it could lose an input.
+        reading: asyncio.Task[SpeechInput | None] | None = None
+        try:
+            while True:
+                reading = reading or asyncio.create_task(_next_input(inputs))
+                await asyncio.wait({reading}, timeout=self._time_left_s())
+                if reading.done():
+                    given, reading = reading.result(), None
+                    if given is None:
+                        return
+                    self._take(given)
+                else:
+                    self._say(self._segmenter.overdue())
+                    self._buffered_since_s = time.monotonic()
+        finally:
+            if reading is not None:
+                reading.cancel()
+                with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
+                    await reading
+
+    def _time_left_s(self) -> float | None:
+        if not self._segmenter.pending.strip():
+            return None
+        return max(0.0, self._buffered_since_s + self._max_delay_s - time.monotonic())
+
+    def _take(self, given: SpeechInput) -> None:
+        if isinstance(given, TextFragment):
+            self._take_text(given.text)
+        elif isinstance(given, Flush):
+            self._session.say(self._segmenter.flush())
+            self._session.flush(given.flush_id)
+        else:
+            assert isinstance(given, Interrupt)
+            self._session.interrupt(self._segmenter.drop(), given.playback_offset_s)
+
+    def _take_text(self, text: str) -> None:
+        self._character_count += len(text)
+        if self._character_count > MAX_TEXT_CHARACTERS:
+            raise _too_long(self._character_count)
+        _check_encodable(text)
+        self._session.text_arrived(len(text))
+        had_text = bool(self._segmenter.pending.strip())
+        ready = self._segmenter.push(text)
+        if ready or not had_text:
+            self._buffered_since_s = time.monotonic()
+        self._say(ready)
+
+    def _say(self, utterances: list[str]) -> None:
+        if utterances:
+            self._session.say(utterances)
+
+
+async def _next_input(inputs: AsyncIterator[SpeechInput]) -> SpeechInput | None:
+    return await anext(inputs, None)
+
+
+def check_text(text: str) -> None:
+    """Raise InvalidRequest for a complete text that cannot be spoken."""
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise _too_long(len(text))
+    _check_encodable(text)
+    if not is_speakable(text):
+        raise InvalidRequest(
+            "the text holds nothing to speak: no letter and no digit",
+            field="input.text",
+            reason="NOTHING_TO_SPEAK",
+        )
+
+
+def _too_long(count: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"the text has {count} characters, at most {MAX_TEXT_CHARACTERS} are spoken",
+        field="input.text",
+        reason="TEXT_TOO_LONG",
+    )
+
+
+def _check_encodable(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(
+            f"the text is not valid Unicode at character {error.start}",
+            field="input.text",
+            reason="INVALID_TEXT",
+        ) from error
+
+
+def _language(asked: str | None, voice: Voice, family: FamilyInfo) -> str:
+    """The family's own tag for the language asked for, or else the voice's."""
+    by_tag = {tag.lower(): tag for tag in family.languages}
+    wanted = asked or voice.language
+    for tag in (wanted.lower(), wanted.lower().split("-")[0]):
+        if tag in by_tag:
+            return by_tag[tag]
+    if asked is not None:
+        raise InvalidRequest(
+            f"the model {family.id!r} speaks {', '.join(family.languages)}, not {asked[:40]!r}",
+            field="language",
+            reason="LANGUAGE_UNSUPPORTED",
+        )
+    return family.languages[0]
+
+
+def _started(cast: _Cast) -> Started:
+    return Started(
+        model=cast.family.id,
+        voice=cast.voice.id,
+        sample_rate_hz=cast.family.sample_rate_hz,
+        seed=cast.seed,
+    )
