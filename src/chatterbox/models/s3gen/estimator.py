@@ -1,0 +1,215 @@
+"""The velocity network of the flow: a flat U-Net of causal convolutions and transformers.
+
+After Matcha-TTS's decoder (arXiv:2309.03199) as CosyVoice 2 made it causal: one level, no
+down-sampling. Only the convolutions are causal; attention sees the whole sequence.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from chatterbox.models.s3gen.config import EstimatorConfig
+
+_TIME_SCALE = 1000.0  # t in [0, 1] is read as diffusion steps were
+_INPUTS = 4  # noisy mel, guess at the mel, speaker, known mel
+
+
+class _CausalConv(nn.Conv1d):
+    """Three taps, none of them ahead: (B, C, T) -> (B, C', T)."""
+
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__(channels, out_channels, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(functional.pad(x, (2, 0)))
+
+
+class _ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of (B, C, T)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+
+class _CausalBlock(nn.Module):
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__()
+        # The reference transposes around its norm, which is why that one has number 2.
+        self.block = nn.Sequential(
+            _CausalConv(channels, out_channels),
+            nn.Identity(),
+            _ChannelNorm(out_channels),
+            nn.Identity(),
+            nn.Mish(),
+        )
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        out: Tensor = self.block(x * mask) * mask
+        return out
+
+
+class _ResidualBlock(nn.Module):
+    def __init__(self, channels: int, out_channels: int, time_width: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Mish(), nn.Linear(time_width, out_channels))
+        self.block1 = _CausalBlock(channels, out_channels)
+        self.block2 = _CausalBlock(out_channels, out_channels)
+        self.res_conv = nn.Conv1d(channels, out_channels, 1)
+
+    def forward(self, x: Tensor, mask: Tensor, time: Tensor) -> Tensor:
+        inner = self.block1(x, mask) + self.mlp(time)[..., None]
+        summed: Tensor = self.block2(inner, mask) + self.res_conv(x * mask)
+        return summed
+
+
+class _Attention(nn.Module):
+    def __init__(self, config: EstimatorConfig) -> None:
+        super().__init__()
+        inner = config.heads * config.head_dim
+        self.heads = config.heads
+        self.to_q = nn.Linear(config.channels, inner, bias=False)
+        self.to_k = nn.Linear(config.channels, inner, bias=False)
+        self.to_v = nn.Linear(config.channels, inner, bias=False)
+        self.to_out = nn.ModuleList([nn.Linear(inner, config.channels)])
+
+    def forward(self, x: Tensor, keys: Tensor | None) -> Tensor:
+        B, T, _ = x.shape
+        query, key, value = (
+            project(x).view(B, T, self.heads, -1).transpose(1, 2)
+            for project in (self.to_q, self.to_k, self.to_v)
+        )
+        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=keys)
+        out: Tensor = self.to_out[0](attended.transpose(1, 2).reshape(B, T, -1))
+        return out
+
+
+class _GeluProjection(nn.Module):
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(channels, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.gelu(self.proj(x))
+
+
+class _FeedForward(nn.Module):
+    def __init__(self, channels: int, ratio: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            _GeluProjection(channels, ratio * channels),
+            nn.Identity(),  # where the reference drops out; keeps the next one's number
+            nn.Linear(ratio * channels, channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.net(x)
+        return out
+
+
+class _TransformerBlock(nn.Module):
+    def __init__(self, config: EstimatorConfig) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.channels)
+        self.attn1 = _Attention(config)
+        self.norm3 = nn.LayerNorm(config.channels)
+        self.ff = _FeedForward(config.channels, config.feed_forward_ratio)
+
+    def forward(self, x: Tensor, keys: Tensor | None) -> Tensor:
+        x = x + self.attn1(self.norm1(x), keys)
+        grown: Tensor = x + self.ff(self.norm3(x))
+        return grown
+
+
+class _TimeMlp(nn.Module):
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.linear_1 = nn.Linear(inputs, width)
+        self.linear_2 = nn.Linear(width, width)
+
+    def forward(self, t: Tensor) -> Tensor:
+        """t (B,) in [0, 1] -> (B, width)."""
+        half = self.inputs // 2
+        rates = torch.arange(half, device=t.device, dtype=torch.float32)
+        rates = torch.exp(rates * -(math.log(10000.0) / (half - 1)))
+        angles = _TIME_SCALE * t[:, None] * rates
+        waves = torch.cat([angles.sin(), angles.cos()], dim=-1).to(t.dtype)
+        embedded: Tensor = self.linear_2(functional.silu(self.linear_1(waves)))
+        return embedded
+
+
+class Estimator(nn.Module):
+    """What to add to x at time t, given what is known of the mel."""
+
+    def __init__(self, config: EstimatorConfig, mel_bins: int, *, end_time: bool) -> None:
+        """`end_time`: steps have two ends, t and r (mean flow, arXiv:2505.13447)."""
+        super().__init__()
+        inputs, width = _INPUTS * mel_bins, config.channels
+        time_width = config.time_ratio * width
+
+        def stage(channels: int) -> list[nn.Module]:
+            transformers = (_TransformerBlock(config) for _ in range(config.transformers))
+            return [_ResidualBlock(channels, width, time_width), nn.ModuleList(transformers)]
+
+        self.time_mlp = _TimeMlp(inputs, time_width)
+        self.time_embed_mixer = (
+            nn.Linear(2 * time_width, time_width, bias=False) if end_time else None
+        )
+        # One level each way, without change of rate; lists keep the reference's keys.
+        self.down_blocks = nn.ModuleList(
+            [nn.ModuleList([*stage(inputs), _CausalConv(width, width)])]
+        )
+        self.mid_blocks = nn.ModuleList(
+            nn.ModuleList(stage(width)) for _ in range(config.mid_blocks)
+        )
+        self.up_blocks = nn.ModuleList(
+            [nn.ModuleList([*stage(2 * width), _CausalConv(width, width)])]
+        )
+        self.final_block = _CausalBlock(width, width)
+        self.final_proj = nn.Conv1d(width, mel_bins, 1)
+        if config.zero_output:
+            nn.init.zeros_(self.final_proj.weight)
+            assert self.final_proj.bias is not None
+            nn.init.zeros_(self.final_proj.bias)
+
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor,
+        t: Tensor,
+        r: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """x (B, bins, T) -> (B, bins, T), 0 on padding.
+
+        `context` (B, 3 * bins, T) stacks the guess at the mel, the speaker at every frame and
+        the known mel; t and r (B,) lie in [0, 1]; `mask` (B, 1, T) is 0 on padding.
+        """
+        keys = None if mask is None else mask[:, None].bool()
+        mask = x.new_ones(1, 1, 1) if mask is None else mask.to(x.dtype)
+        time = self.time_mlp(t)
+        if self.time_embed_mixer is not None:
+            assert r is not None, "a mean-flow estimator needs the end of its step"
+            time = self.time_embed_mixer(torch.cat([time, self.time_mlp(r)], dim=-1))
+
+        def run(stage: nn.ModuleList, hidden: Tensor) -> Tensor:
+            hidden = stage[0](hidden, mask, time).transpose(1, 2)
+            transformers = stage[1]
+            assert isinstance(transformers, nn.ModuleList)
+            for block in transformers:
+                hidden = block(hidden, keys)
+            return hidden.transpose(1, 2)
+
+        down, up = self.down_blocks[0], self.up_blocks[0]
+        assert isinstance(down, nn.ModuleList)
+        assert isinstance(up, nn.ModuleList)
+        skip = run(down, torch.cat([x, context], dim=1))
+        hidden = down[2](skip * mask)
+        for stage in self.mid_blocks:
+            assert isinstance(stage, nn.ModuleList)
+            hidden = run(stage, hidden)
+        hidden = up[2](run(up, torch.cat([hidden, skip], dim=1)) * mask)
+        out: Tensor = self.final_proj(self.final_block(hidden, mask)) * mask
+        return out
