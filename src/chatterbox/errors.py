@@ -5,6 +5,7 @@ ChatterboxError
 ├── NotFound            the named voice or model does not exist
 ├── Overloaded          every bound is reached; try again after `retry_after_s`
 ├── EngineStopped       the engine is draining or has failed; another server may answer
+├── SessionIdle         a live session neither spoke nor received anything for too long
 ├── CheckpointError     a weights file is missing, corrupt or of another shape
 └── ConfigError         settings that cannot work together
 
@@ -58,6 +59,12 @@ class EngineStopped(ChatterboxError):
     """The engine takes no more work: it is draining, stopped, or its device failed."""
 
     reason = "ENGINE_STOPPED"
+
+
+class SessionIdle(ChatterboxError):
+    """A live session neither spoke nor received anything for too long and was ended."""
+
+    reason = "SESSION_IDLE"
 
 
 class CheckpointError(ChatterboxError):

@@ -1,12 +1,13 @@
 """Engine: what the rest of the service knows of an engine, whatever runs inside it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
 from chatterbox.engine.sequence import Utterance
 from chatterbox.engine.stream import SpeechStream
+from chatterbox.speech import Sampling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,7 @@ class FamilyInfo:
     description: str
     languages: tuple[str, ...]  # BCP 47, the first is the default
     parameters: frozenset[str]  # the names in `Sampling` that make a difference
+    defaults: Sampling = field(default_factory=Sampling)  # their values where a request has none
     sample_rate_hz: int = 24_000
 
 

@@ -19,6 +19,7 @@ from chatterbox.engine.engine import DeviceEngine
 from chatterbox.engine.protocol import FamilyInfo
 from chatterbox.engine.scheduler import Plan
 from chatterbox.engine.sequence import Chunk, Sequence
+from chatterbox.speech import Sampling
 
 TOKENS_PER_CHARACTER = 1.7  # as people speak: about 15 characters a second
 
@@ -28,6 +29,7 @@ TONE_FAMILY = FamilyInfo(
     description="Sine waves in place of speech, for tests.",
     languages=("en",),
     parameters=frozenset({"seed", "temperature"}),
+    defaults=Sampling(temperature=0.8),
 )
 
 

@@ -1,0 +1,44 @@
+"""The gRPC channel arguments of both sides, so that they fit one another."""
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # gRPC's own default, said aloud; our messages are far smaller
+KEEPALIVE_INTERVAL_MS = 20_000
+KEEPALIVE_TIMEOUT_MS = 5_000
+MIN_PING_INTERVAL_MS = 10_000  # below the clients' interval, or they are cut off for pinging
+
+Options = list[tuple[str, int]]
+
+
+def server_options(*, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Options:
+    """Arguments of a server that clients of ours and of others connect to."""
+    return [
+        *_both_sides(max_message_bytes),
+        # A second server on the same port would silently take half of the calls.
+        ("grpc.so_reuseport", 0),
+        ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
+        ("grpc.http2.max_ping_strikes", 0),  # foreign clients ping as they like
+    ]
+
+
+def client_options(*, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Options:
+    """Arguments of a channel to such a server."""
+    return [
+        *_both_sides(max_message_bytes),
+        # With window probing a server writes some 6 MB (two minutes of sound) ahead of a listener
+        # who has stopped listening; without, 93 KB.
+        ("grpc.http2.bdp_probe", 0),
+        # A restarted server should be seen within seconds; the defaults grow to two minutes.
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.min_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
+    ]
+
+
+def _both_sides(max_message_bytes: int) -> Options:
+    return [
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.keepalive_time_ms", KEEPALIVE_INTERVAL_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.enable_retries", 0),  # a synthesis is not repeated behind the caller's back
+    ]
