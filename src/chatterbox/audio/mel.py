@@ -99,15 +99,19 @@ def s3gen_log_mel(wav: Tensor, sample_rate_hz: int = 24000, bins: int = 80) -> T
 
 @functools.cache
 def _kaldi_filterbank(device: torch.device) -> Tensor:
-    """Kaldi's 80 triangles, of unit height and linear in mel, 20 Hz to 8 kHz: (80, 257)."""
-    mel_of_bin = 1127.0 * np.log1p(np.arange(257) * (16000.0 / 512) / 700.0)
-    mel_of_bin[256] = np.inf  # Kaldi leaves the Nyquist bin out
-    low, high = 1127.0 * math.log1p(20.0 / 700.0), 1127.0 * math.log1p(8000.0 / 700.0)
+    """Kaldi's 80 triangles, of unit height and linear in mel, 20 Hz to 8 kHz: (80, 257).
+
+    In float32 throughout, as the x-vector network was trained: the narrow low triangles feel it.
+    """
+    low, high = (1127.0 * math.log1p(hz / 700.0) for hz in (20.0, 8000.0))
     step = (high - low) / 81
-    left = low + step * np.arange(80)[:, None]
-    rising = (mel_of_bin - left) / step
-    triangles = np.maximum(0.0, np.minimum(rising, 2.0 - rising))
-    return torch.from_numpy(triangles.astype(np.float32)).to(device)
+    number = torch.arange(80, device="cpu")[:, None]
+    left, centre, right = (low + (number + corner) * step for corner in range(3))
+    mel_of_bin = 1127.0 * (1.0 + torch.arange(256, device="cpu") * (16000.0 / 512) / 700.0).log()
+    rising = (mel_of_bin - left) / (centre - left)
+    falling = (right - mel_of_bin) / (right - centre)
+    triangles = torch.minimum(rising, falling).clamp(min=0.0)
+    return functional.pad(triangles, (0, 1)).to(device)  # Kaldi leaves the Nyquist bin out
 
 
 def x_vector_features(wav16k: Tensor) -> Tensor:

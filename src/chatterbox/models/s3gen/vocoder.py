@@ -116,7 +116,9 @@ class Vocoder(nn.Module):
                 _ResBlock(width, size, config.dilations) for size in config.resblock_kernels
             )
         self.conv_post = weight_norm(nn.Conv1d(widths[-1], spectrum, 7, padding=3))
-        self.register_buffer("_window", torch.hann_window(config.n_fft), persistent=False)
+        # On the CPU even where the rest is built without storage: no file holds it.
+        window = torch.hann_window(config.n_fft, device="cpu")
+        self.register_buffer("_window", window, persistent=False)
 
     def fold_weight_norm(self) -> None:
         """Compute every weight once, for inference; the official keys are gone afterwards."""

@@ -150,9 +150,10 @@ class S3Tokenizer(nn.Module):
         self.config = config
         self.encoder = _Encoder(config)
         self.quantizer = _Quantizer(config)
+        # On the CPU even where the rest is built without storage: some files leave them out.
         filters = slaney_filterbank(16000, _N_FFT, config.mel_bins, 0.0, 8000.0)
         self.register_buffer("_mel_filters", filters.clone())
-        self.register_buffer("window", torch.hann_window(_N_FFT))
+        self.register_buffer("window", torch.hann_window(_N_FFT, device="cpu"))
 
     def log_mel(self, wav16k: Tensor) -> Tensor:
         """(1, n) at 16 kHz -> (1, mel_bins, n // 160); needs n > 200."""

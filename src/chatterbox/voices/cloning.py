@@ -1,0 +1,118 @@
+"""Cloning: a reference clip to the conditioning of a voice; and speech into another voice.
+
+A clip is read three ways, as the models were trained: the VoiceEncoder hears all of it, T3's
+prompt is the tokens of its first seconds, S3Gen keeps its first ten seconds.
+"""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pyloudnorm
+import torch
+
+from chatterbox.audio import resample
+from chatterbox.audio.clip import Clip
+from chatterbox.errors import InvalidRequest
+from chatterbox.models.conditioning import Conditioning, S3GenConditioning, T3Conditioning
+from chatterbox.models.s3gen.model import S3Gen
+from chatterbox.models.voice_encoder.model import VoiceEncoder
+
+_REFERENCE_HZ = 24000
+_LISTENING_HZ = 16000
+_TOKEN_HZ = 25
+_S3GEN_REFERENCE_S = 10.0
+_LOUDNESS_BLOCK_S = 0.4  # BS.1770 measures nothing shorter
+_TARGET_LUFS = -27.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceRules:
+    """What a model family asks of a reference clip."""
+
+    prompt_tokens: int  # of T3's prompt, 25 to the second; what the clip lacks is left out
+    levelled: bool = False  # bring the clip to -27 LUFS first
+    longer_than_s: float = 0.5
+
+
+ENGLISH_REFERENCE = ReferenceRules(prompt_tokens=150)  # multilingual, too
+TURBO_REFERENCE = ReferenceRules(prompt_tokens=375, levelled=True, longer_than_s=5.0)  # and nano
+TINY_REFERENCE = ReferenceRules(prompt_tokens=75, levelled=True)
+
+
+@torch.inference_mode()
+def clone(
+    clip: Clip, rules: ReferenceRules, *, voice_encoder: VoiceEncoder, s3gen: S3Gen
+) -> Conditioning:
+    """The voice of a clip at any rate, on the device of the models.
+
+    Raises InvalidRequest when the clip is too short for the family or holds no numbers.
+    """
+    _check_reference(clip, rules)
+    reference = resample.soxr(clip, _REFERENCE_HZ)
+    if rules.levelled:
+        reference = _scaled(reference, loudness_gain(reference))
+    device = next(s3gen.parameters()).device
+    listened = torch.from_numpy(resample.soxr(reference, _LISTENING_HZ).samples).to(device)
+    wav = torch.from_numpy(reference.samples[: int(_S3GEN_REFERENCE_S * _REFERENCE_HZ)])
+    speaker = voice_encoder.embed(listened)[None]
+    x_vector = speaker if s3gen.speaker_encoder is None else None
+    opening = listened[: rules.prompt_tokens * _LISTENING_HZ // _TOKEN_HZ]
+    prompt = s3gen.tokenizer.tokenize(opening[None], max_tokens=rules.prompt_tokens)
+    return Conditioning(
+        t3=T3Conditioning(speaker_embedding=speaker, prompt_tokens=prompt),
+        s3gen=s3gen.embed_reference(wav[None].to(device), _REFERENCE_HZ, x_vector),
+    )
+
+
+def speech_tokens(clip: Clip, s3gen: S3Gen) -> torch.Tensor:
+    """What is said in a clip, and how, but not in whose voice: (1, about 25 a second)."""
+    _check_samples(clip)
+    wav = torch.from_numpy(resample.soxr(clip, _LISTENING_HZ).samples)
+    return s3gen.tokenizer.tokenize(wav[None].to(next(s3gen.parameters()).device))
+
+
+def convert_voice(clip: Clip, target: S3GenConditioning, s3gen: S3Gen, *, seed: int) -> Clip:
+    """The same speech in the target's voice; one seed, one result.
+
+    Time and memory grow with the square of the length: callers bound it.
+    """
+    tokens = speech_tokens(clip, s3gen)
+    generator = torch.Generator(device=tokens.device).manual_seed(seed)
+    noise = s3gen.draw_noise(tokens.shape[1], target, generator=generator)
+    wav = s3gen.render(tokens, target, noise)
+    return Clip(wav[0].cpu().numpy(), s3gen.sample_rate_hz)
+
+
+def loudness_gain(clip: Clip) -> float:
+    """The factor that brings a clip to -27 LUFS (BS.1770-4); 1 where it cannot be measured."""
+    if clip.duration_s < _LOUDNESS_BLOCK_S:
+        return 1.0
+    with warnings.catch_warnings():  # silence is measured as minus infinity, loudly
+        warnings.simplefilter("ignore", RuntimeWarning)
+        loudness = pyloudnorm.Meter(clip.sample_rate_hz).integrated_loudness(clip.samples)
+    gain = 10.0 ** ((_TARGET_LUFS - loudness) / 20.0)
+    return float(gain) if math.isfinite(gain) and gain > 0.0 else 1.0
+
+
+def _scaled(clip: Clip, gain: float) -> Clip:
+    return Clip(clip.samples * np.float32(gain), clip.sample_rate_hz)
+
+
+def _check_samples(clip: Clip) -> None:
+    if not np.isfinite(clip.samples).all():
+        raise InvalidRequest("the clip holds samples that are not numbers", field="audio")
+    if clip.duration_s < 0.1:
+        raise InvalidRequest("the clip is shorter than 0.1 s", field="audio", reason="TOO_SHORT")
+
+
+def _check_reference(clip: Clip, rules: ReferenceRules) -> None:
+    _check_samples(clip)
+    if clip.duration_s <= rules.longer_than_s:
+        raise InvalidRequest(
+            f"a reference must be longer than {rules.longer_than_s:g} s, "
+            f"this one is {clip.duration_s:.2f} s",
+            field="audio",
+            reason="TOO_SHORT",
+        )
