@@ -90,13 +90,13 @@ class T3Config:
         """The bundled voice: phonemes in, 729 speech codes out, under 6 M parameters."""
         return cls(
             backbone="llama",
-            layers=6,
+            layers=4,
             dim=256,
             heads=4,
             mlp_dim=768,
-            text_vocabulary=192,
+            text_vocabulary=128,
             start_text=1,
-            stop_text=2,
+            stop_text=0,
             text_positions=514,
             speech_vocabulary=731,
             speech_codes=729,
