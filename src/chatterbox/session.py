@@ -152,7 +152,8 @@ class Session:
         """Hand the first utterance over now; raises Overloaded before anything was promised."""
         for line in self._script:
             if isinstance(line, _Spoken):
-                line.stream = self._submit(line.text, line.segment, awaited=True)
+                if line.stream is None:
+                    line.stream = self._submit(line.text, line.segment, awaited=True)
                 return
 
     async def perform(self) -> AsyncGenerator[SpeechEvent, None]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chatterbox.engine.config import EngineConfig
-from chatterbox.engine.sequence import SPEECH_CODES, Chunk, Finish, Phase, Sequence
+from chatterbox.engine.sequence import Chunk, Finish, Phase, Sequence
 from chatterbox.errors import Overloaded
 
 # A follow-up utterance is wanted when those before it have been played, not at once.
@@ -97,12 +97,10 @@ class Scheduler:
         if token is None:
             sequence.finish = Finish.STOPPED
             return
-        sequence.drawn_count += 1
-        if token < SPEECH_CODES:
-            sequence.tokens.append(token)
+        sequence.tokens.append(token)
         if sequence.is_stuck(self.config.stuck_tokens):
             sequence.finish = Finish.STUCK
-        elif sequence.drawn_count >= sequence.max_tokens:
+        elif len(sequence.tokens) >= sequence.max_tokens:
             sequence.finish = Finish.TOO_LONG
 
     def ready_to_speak(self) -> tuple[Chunk, ...]:

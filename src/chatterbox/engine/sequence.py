@@ -10,8 +10,6 @@ from chatterbox.speech import Sampling
 if TYPE_CHECKING:
     from chatterbox.models.conditioning import Conditioning
 
-SPEECH_CODES = 6561  # ids from here on are marks of the model, never heard
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Utterance:
@@ -56,9 +54,8 @@ class Sequence:
     max_tokens: int
     phase: Phase = Phase.WAITING
     slot: int | None = None
-    drawn_count: int = 0  # all tokens drawn, marks included
-    tokens: list[int] = field(default_factory=list)  # those that are speech
-    voiced_count: int = 0  # of `tokens`, those whose audio was rendered
+    tokens: list[int] = field(default_factory=list)  # speech tokens drawn so far
+    voiced_count: int = 0  # of them, those whose audio was rendered
     chunk_index: int = 0
     finish: Finish | None = None
     deadline_s: float = 0.0  # when its next chunk should be there, on the engine's clock

@@ -130,7 +130,7 @@ class LiveSegmenter:
         if sentences_end:
             return sentences_end
         if len(buffer.strip()) > LIVE_CLAUSE_CHARACTERS:
-            ends = [match.end() for match in _CLAUSE_END.finditer(buffer, 0, len(buffer) - 1)]
+            ends = [match.end() for match in _CLAUSE_END.finditer(buffer)]
             if ends and ends[-1] >= LIVE_CLAUSE_CHARACTERS // 3:
                 return ends[-1]
         if len(buffer.strip()) > self._limit:
