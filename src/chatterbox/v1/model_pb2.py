@@ -27,7 +27,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63hatterbox/v1/model.proto\x12\rchatterbox.v1\x1a\x1d\x63hatterbox/v1/synthesis.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\"\xec\x01\n\x05Model\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0elanguage_codes\x18\x03 \x03(\tB\x04\xe2\x41\x01\x03\x12\x1f\n\x11sample_rate_hertz\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12>\n\x0f\x64\x65\x66\x61ult_options\x18\x05 \x01(\x0b\x32\x1f.chatterbox.v1.SynthesisOptionsB\x04\xe2\x41\x01\x03:4\xea\x41\x31\n\x10\x63hatterbox/Model\x12\x0emodels/{model}*\x06models2\x05modelb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63hatterbox/v1/model.proto\x12\rchatterbox.v1\x1a\x1d\x63hatterbox/v1/synthesis.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\"\x87\x02\n\x05Model\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0elanguage_codes\x18\x04 \x03(\tB\x04\xe2\x41\x01\x03\x12\x1f\n\x11sample_rate_hertz\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12>\n\x0f\x64\x65\x66\x61ult_options\x18\x06 \x01(\x0b\x32\x1f.chatterbox.v1.SynthesisOptionsB\x04\xe2\x41\x01\x03:4\xea\x41\x31\n\x10\x63hatterbox/Model\x12\x0emodels/{model}*\x06models2\x05modelb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODEL'].fields_by_name['name']._serialized_options = b'\342A\001\010'
   _globals['_MODEL'].fields_by_name['display_name']._loaded_options = None
   _globals['_MODEL'].fields_by_name['display_name']._serialized_options = b'\342A\001\003'
+  _globals['_MODEL'].fields_by_name['description']._loaded_options = None
+  _globals['_MODEL'].fields_by_name['description']._serialized_options = b'\342A\001\003'
   _globals['_MODEL'].fields_by_name['language_codes']._loaded_options = None
   _globals['_MODEL'].fields_by_name['language_codes']._serialized_options = b'\342A\001\003'
   _globals['_MODEL'].fields_by_name['sample_rate_hertz']._loaded_options = None
@@ -47,5 +49,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODEL']._loaded_options = None
   _globals['_MODEL']._serialized_options = b'\352A1\n\020chatterbox/Model\022\016models/{model}*\006models2\005model'
   _globals['_MODEL']._serialized_start=136
-  _globals['_MODEL']._serialized_end=372
+  _globals['_MODEL']._serialized_end=399
 # @@protoc_insertion_point(module_scope)

@@ -27,6 +27,7 @@ class Model(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
     LANGUAGE_CODES_FIELD_NUMBER: _builtins.int
     SAMPLE_RATE_HERTZ_FIELD_NUMBER: _builtins.int
     DEFAULT_OPTIONS_FIELD_NUMBER: _builtins.int
@@ -34,6 +35,8 @@ class Model(_message.Message):
     """Resource name, `models/{model}`."""
     display_name: _builtins.str
     """What to call the model on a screen."""
+    description: _builtins.str
+    """What it is good for, in a sentence or two. May be empty."""
     sample_rate_hertz: _builtins.int
     """Samples per second of its audio, in hertz."""
     @_builtins.property
@@ -51,13 +54,14 @@ class Model(_message.Message):
         *,
         name: _builtins.str = ...,
         display_name: _builtins.str = ...,
+        description: _builtins.str = ...,
         language_codes: _abc.Iterable[_builtins.str] | None = ...,
         sample_rate_hertz: _builtins.int = ...,
         default_options: _synthesis_pb2.SynthesisOptions | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["default_options", b"default_options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_options", b"default_options", "display_name", b"display_name", "language_codes", b"language_codes", "name", b"name", "sample_rate_hertz", b"sample_rate_hertz"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_options", b"default_options", "description", b"description", "display_name", b"display_name", "language_codes", b"language_codes", "name", b"name", "sample_rate_hertz", b"sample_rate_hertz"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -294,7 +294,7 @@ Global___Flush: _TypeAlias = Flush  # noqa: Y015
 @_typing.final
 class Interrupt(_message.Message):
     """The listener has begun to speak: drop all text not yet spoken and all audio not yet sent. The
-    session goes on, and text sent afterwards is spoken.
+    session goes on, and text sent afterwards is spoken. Flushes still pending are not acknowledged.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -574,7 +574,9 @@ class SynthesisInterrupted(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     DROPPED_TEXT_FIELD_NUMBER: _builtins.int
     dropped_text: _builtins.str
-    """The text that will not be spoken; may begin inside a sentence that was cut short."""
+    """The text of which nothing was sent or, where the interrupt told the listener's position,
+    nothing was heard. An utterance cut short in the middle is not among it.
+    """
     @_builtins.property
     def offset(self) -> _duration_pb2.Duration:
         """How much audio the stream had sent by then."""

@@ -1,0 +1,165 @@
+"""The composition root: builds a model server in order and takes it down in reverse."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import grpc
+import structlog
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry
+
+from chatterbox.engine.config import EngineConfig
+from chatterbox.engine.protocol import Engine
+from chatterbox.engine.tone import ToneEngine
+from chatterbox.errors import ConfigError
+from chatterbox.process.grpc_options import server_options
+from chatterbox.process.metrics import metrics_endpoint
+from chatterbox.synthesis import Synthesizer
+from chatterbox.v1.models_service_pb2_grpc import add_ModelsServiceServicer_to_server
+from chatterbox.v1.text_to_speech_service_pb2_grpc import (
+    add_TextToSpeechServiceServicer_to_server,
+)
+from chatterbox.v1.voices_service_pb2_grpc import add_VoicesServiceServicer_to_server
+from chatterbox.voices.library import VoiceLibrary, bundled_voices
+from server.admission import Admission
+from server.health import ServiceHealth
+from server.interceptors import CallInterceptor
+from server.metrics import ServerMetrics
+from server.models import ModelsService
+from server.settings import ServerSettings
+from server.speech import TextToSpeechService
+from server.voices import VoicesService
+
+SERVICES = (
+    "chatterbox.v1.TextToSpeechService",
+    "chatterbox.v1.VoicesService",
+    "chatterbox.v1.ModelsService",
+)
+TONE_VOICES = Path(str(resources.files("chatterbox"))) / "assets" / "tone" / "voices"
+CLOSING_S = 1.0  # for calls that do not speak: lists end by themselves, health watches never
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningServer:
+    """A server that is warm and takes calls."""
+
+    address: str  # as a client dials it
+    port: int
+    metrics_port: int | None
+    engine: Engine
+    voices: VoiceLibrary
+    admission: Admission
+
+
+@asynccontextmanager
+async def serving(
+    settings: ServerSettings, *, engine: Engine | None = None
+) -> AsyncIterator[RunningServer]:
+    """Run a server while the context lasts; entered when it is SERVING.
+
+    Leaving drains: NOT_SERVING at once, running streams get `settings.drain_s` to finish. A ready
+    made `engine` takes the place of the one the settings name; it is started and stopped here.
+    Raises ConfigError or CheckpointError when it cannot start.
+    """
+    engine = engine or build_engine(settings)
+    voices = VoiceLibrary(_voice_roots(settings))
+    admission = Admission(settings.max_streams)
+    health = ServiceHealth(SERVICES)
+    registry = CollectorRegistry()
+    metrics = ServerMetrics(registry)
+    metrics.gauge("streams_active", "Calls that speak now.", lambda: admission.active)
+    metrics.gauge(
+        "utterances_active", "Utterances speaking or waiting.", lambda: engine.active_count
+    )
+    async with AsyncExitStack() as stack:
+        metrics_port = stack.enter_context(
+            metrics_endpoint(registry, port=settings.metrics_port, host=settings.metrics_host)
+        )
+        server = grpc.aio.server(
+            interceptors=[CallInterceptor(metrics)],
+            options=server_options(),
+            maximum_concurrent_rpcs=settings.max_calls,
+        )
+        _add_services(server, settings, Synthesizer(engine=engine, voices=voices), admission)
+        await health.register(server)
+        port = _bind(server, settings.listen)
+        await server.start()
+        stack.push_async_callback(engine.stop)
+        stack.push_async_callback(server.stop, CLOSING_S)
+        await engine.start()  # loads and warms up, while health says NOT_SERVING
+        await stack.enter_async_context(health.following(engine))
+        stack.push_async_callback(_drain, health, admission, settings.drain_s)
+        address = _dial_address(settings.listen, port)
+        log.info("listening", address=address, models=list(engine.families))
+        yield RunningServer(
+            address=address,
+            port=port,
+            metrics_port=metrics_port,
+            engine=engine,
+            voices=voices,
+            admission=admission,
+        )
+
+
+def build_engine(settings: ServerSettings) -> Engine:
+    """The engine that the settings name, not yet started."""
+    config = EngineConfig(
+        slots=settings.slots, max_waiting=settings.max_waiting, threads=settings.threads
+    )
+    if settings.engine == "tone":
+        return ToneEngine(config)
+    raise ConfigError("the engine of the models is not there yet; use --engine tone")
+
+
+def _voice_roots(settings: ServerSettings) -> list[Path]:
+    """Where voices are looked for; the operator's own win."""
+    bundled = TONE_VOICES if settings.engine == "tone" else bundled_voices()
+    if settings.voices is None:
+        return [bundled]
+    if not settings.voices.is_dir():
+        raise ConfigError(f"--voices: {settings.voices} is not a folder")
+    return [settings.voices, bundled]
+
+
+def _add_services(
+    server: grpc.aio.Server,
+    settings: ServerSettings,
+    synthesizer: Synthesizer,
+    admission: Admission,
+) -> None:
+    engine, voices = synthesizer.engine, synthesizer.voices
+    add_TextToSpeechServiceServicer_to_server(
+        TextToSpeechService(synthesizer, admission, idle_timeout_s=settings.idle_timeout_s), server
+    )
+    add_VoicesServiceServicer_to_server(VoicesService(voices, engine), server)
+    add_ModelsServiceServicer_to_server(ModelsService(engine), server)
+    names = (*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+
+
+def _bind(server: grpc.aio.Server, address: str) -> int:
+    """The port that was bound; raises ConfigError when it cannot be."""
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError:
+        raise ConfigError(f"cannot listen on {address}: in use, or not an address here") from None
+
+
+def _dial_address(listen: str, port: int) -> str:
+    """Where a client on this machine finds a server that listens on `listen`."""
+    if listen.startswith("unix:"):
+        return listen
+    host = listen.rpartition(":")[0]
+    return f"localhost:{port}" if host in ("0.0.0.0", "[::]") else f"{host}:{port}"
+
+
+async def _drain(health: ServiceHealth, admission: Admission, drain_s: float) -> None:
+    await health.stop()
+    log.info("draining", streams=admission.active, drain_s=drain_s)
+    if not await admission.drain(timeout_s=drain_s):
+        log.warning("streams are cut off", streams=admission.active)

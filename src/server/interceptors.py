@@ -1,0 +1,172 @@
+"""CallInterceptor: what every call of ours gets: an id, a status, one log line, its metrics."""
+
+import asyncio
+import re
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, NoReturn
+
+import grpc
+import structlog
+
+from chatterbox.errors import ChatterboxError
+from chatterbox.process.logs import bind_request_id
+from server.calls import CallRecord, current_call
+from server.metrics import ServerMetrics
+from server.status import code_of, internal_error, status_of
+
+REQUEST_ID_KEY = "x-request-id"
+OURS = "/chatterbox."  # health and reflection answer for themselves
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+Context = Any  # grpc.aio's own, whose stub lacks abort_with_status
+Handler = Any  # grpc.RpcMethodHandler, which is generic in the stub only
+Stream = Callable[[Any, Context], AsyncGenerator[Any, None]]
+Unary = Callable[[Any, Context], Awaitable[Any]]
+
+log = structlog.get_logger("server.calls")
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
+    """Wraps the handlers of our services, which are async generators or coroutines."""
+
+    def __init__(self, metrics: ServerMetrics) -> None:
+        self._metrics = metrics
+
+    async def intercept_service(  # type: ignore[override]  # the stub has no unknown methods
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """The handler of a method, wrapped if the method is ours."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith(OURS):
+            return handler
+        name = method.removeprefix("/")
+        codecs = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.stream_stream is not None:
+            wrapped = self._stream(name, handler.stream_stream)
+            return grpc.stream_stream_rpc_method_handler(wrapped, **codecs)
+        if handler.unary_stream is not None:
+            wrapped = self._stream(name, handler.unary_stream)
+            return grpc.unary_stream_rpc_method_handler(wrapped, **codecs)
+        assert handler.unary_unary is not None, "no method of ours streams requests alone"
+        return grpc.unary_unary_rpc_method_handler(self._unary(name, handler.unary_unary), **codecs)
+
+    def _stream(self, method: str, behaviour: Any) -> Stream:
+        async def call(request: Any, context: Context) -> AsyncGenerator[Any, None]:
+            observed = _Observed(method, context)
+            try:
+                async with aclosing(behaviour(request, context)) as responses:
+                    async for response in responses:
+                        await observed.answer()
+                        yield response
+            except BaseException as error:
+                await observed.fail(error)
+            finally:
+                observed.end(self._metrics)
+
+        return call
+
+    def _unary(self, method: str, behaviour: Any) -> Unary:
+        async def call(request: Any, context: Context) -> Any:
+            observed = _Observed(method, context)
+            try:
+                response = await behaviour(request, context)
+                await observed.answer()
+            except BaseException as error:
+                await observed.fail(error)
+            finally:
+                observed.end(self._metrics)
+            return response
+
+        return call
+
+
+class _Observed:
+    """One call under observation. Made in the call's own task."""
+
+    def __init__(self, method: str, context: Context) -> None:
+        self._context = context
+        self._code = grpc.StatusCode.OK
+        self._reason: str | None = None
+        self._deadline_s = context.time_remaining()
+        self._has_answered = False
+        self.record = CallRecord(method=method, request_id=_request_id(context))
+        current_call.set(self.record)
+        bind_request_id(self.record.request_id)
+
+    async def answer(self) -> None:
+        """Send the id ahead of the first response.
+
+        Not earlier: a call that fails before it has answered stays a single header frame, which
+        proxies may still retry and turn into an HTTP status.
+        """
+        if not self._has_answered:
+            self._has_answered = True
+            await self._context.send_initial_metadata(self._metadata())
+
+    async def fail(self, error: BaseException) -> NoReturn:
+        """End the call with the status of `error`; raises."""
+        request_id = self.record.request_id
+        if isinstance(error, ChatterboxError):
+            self._code, self._reason = code_of(error), error.reason
+            status = status_of(error, request_id=request_id)
+        elif isinstance(error, Exception):
+            self._code = grpc.StatusCode.INTERNAL
+            log.error("a call met a bug", method=self.record.method, exc_info=error)
+            status = internal_error(request_id=request_id)
+        else:  # GeneratorExit or CancelledError: the client has left, or its deadline passed
+            self._code = self._departure(error)
+            raise error
+        trailing = (*status.trailing_metadata, *self._metadata())
+        await self._context.abort_with_status(status._replace(trailing_metadata=trailing))
+        raise AssertionError("abort raises")
+
+    def end(self, metrics: ServerMetrics) -> None:
+        """Write the log line and count the call."""
+        record = self.record
+        metrics.ended(record, self._code.name)
+        figures = {
+            "reason": self._reason,
+            "deadline_s": self._deadline_s,
+            "ttfa_s": record.time_to_first_audio_s,
+            "audio_s": record.audio_s or None,
+            "rtf": record.real_time_factor,
+            "characters": record.character_count,
+        }
+        log.info(
+            "call",
+            method=record.method,
+            code=self._code.name,
+            duration_s=round(record.duration_s, 4),
+            request_id=record.request_id,
+            **{
+                key: round(value, 4) if isinstance(value, float) else value
+                for key, value in figures.items()
+                if value is not None
+            },
+        )
+
+    def _departure(self, error: BaseException) -> grpc.StatusCode:
+        if not isinstance(error, GeneratorExit | asyncio.CancelledError):
+            return grpc.StatusCode.UNKNOWN  # the process itself is being ended
+        remaining_s = self._context.time_remaining()
+        is_late = remaining_s is not None and remaining_s <= 0
+        return grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return ((REQUEST_ID_KEY, self.record.request_id),)
+
+
+def _request_id(context: Context) -> str:
+    """The caller's own id where it is one, or a new one."""
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+            return value
+    return secrets.token_hex(8)

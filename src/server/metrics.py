@@ -1,0 +1,59 @@
+"""ServerMetrics: what a model server tells Prometheus."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from chatterbox.process.metrics import DURATION_BUCKETS_S, LATENCY_BUCKETS_S, RATIO_BUCKETS
+from server.calls import CallRecord
+
+
+class ServerMetrics:
+    """The figures of one server, in the registry given."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._calls = Counter(
+            "chatterbox_calls", "Calls that have ended.", ["method", "code"], registry=registry
+        )
+        self._durations = Histogram(
+            "chatterbox_call_duration_seconds",
+            "From the start of a call to its status.",
+            ["method"],
+            buckets=DURATION_BUCKETS_S,
+            registry=registry,
+        )
+        self._first_audio = Histogram(
+            "chatterbox_time_to_first_audio_seconds",
+            "From the first text to the first audio.",
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self._real_time_factors = Histogram(
+            "chatterbox_real_time_factor",
+            "Synthesis time over audio time of finished streams.",
+            buckets=RATIO_BUCKETS,
+            registry=registry,
+        )
+        self._audio = Counter(
+            "chatterbox_audio_seconds", "Seconds of audio sent.", registry=registry
+        )
+        self._characters = Counter(
+            "chatterbox_characters", "Characters of finished streams.", registry=registry
+        )
+
+    def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        """Show what `read` says whenever somebody looks."""
+        Gauge(f"chatterbox_{name}", meaning, registry=self._registry).set_function(read)
+
+    def ended(self, call: CallRecord, code: str) -> None:
+        """Count a call that is over."""
+        self._calls.labels(call.method, code).inc()
+        self._durations.labels(call.method).observe(call.duration_s)
+        self._audio.inc(call.audio_s)
+        if call.time_to_first_audio_s is not None:
+            self._first_audio.observe(call.time_to_first_audio_s)
+        if call.real_time_factor is not None:
+            self._real_time_factors.observe(call.real_time_factor)
+        if call.character_count is not None:
+            self._characters.inc(call.character_count)

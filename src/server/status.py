@@ -1,0 +1,112 @@
+"""Errors as gRPC statuses with their details; the only table."""
+
+from typing import Any
+
+from google.protobuf import any_pb2, duration_pb2, message
+from google.rpc import error_details_pb2, status_pb2
+from grpc import StatusCode
+from grpc_status import rpc_status
+
+from chatterbox.errors import (
+    ChatterboxError,
+    CheckpointError,
+    ConfigError,
+    EngineStopped,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    SessionIdle,
+)
+
+DOMAIN = "chatterbox"
+Status = Any  # grpc.Status as a named tuple: code, details, trailing_metadata
+
+MAX_MESSAGE_CHARACTERS = 500  # a status travels in a header, which may hold 8 KB in all
+MAX_METADATA_CHARACTERS = 200
+RESTART_S = 1.0  # after which another server, or this one, may answer
+
+STATUS: dict[type[ChatterboxError], StatusCode] = {
+    InvalidRequest: StatusCode.INVALID_ARGUMENT,
+    NotFound: StatusCode.NOT_FOUND,
+    Overloaded: StatusCode.RESOURCE_EXHAUSTED,
+    EngineStopped: StatusCode.UNAVAILABLE,
+    SessionIdle: StatusCode.ABORTED,
+    CheckpointError: StatusCode.DATA_LOSS,  # a stored voice is damaged: trying again cannot help
+    ConfigError: StatusCode.FAILED_PRECONDITION,
+}
+
+
+def code_of(error: ChatterboxError) -> StatusCode:
+    """The code of an error of the table, or of the nearest class above it that is."""
+    for kind in type(error).__mro__:
+        if kind in STATUS:
+            return STATUS[kind]
+    return StatusCode.INTERNAL
+
+
+def status_of(error: ChatterboxError, *, request_id: str) -> Status:
+    """What the caller of a failed request sees (AIP-193)."""
+    metadata = {"request_id": request_id}
+    details: list[message.Message] = []
+    retry_s: float | None = None
+    match error:
+        case InvalidRequest(field=field) if field:
+            metadata["field"] = field
+            details.append(_bad_request(field, error))
+        case NotFound(resource=resource):
+            metadata["resource"] = resource
+            details.append(_resource_info(resource, error))
+        case Overloaded(retry_after_s=retry_after_s):
+            retry_s = retry_after_s
+        case EngineStopped():
+            retry_s = RESTART_S
+    if retry_s is not None:
+        details.append(error_details_pb2.RetryInfo(retry_delay=_duration(retry_s)))
+    info = error_details_pb2.ErrorInfo(
+        reason=error.reason,
+        domain=DOMAIN,
+        metadata={key: value[:MAX_METADATA_CHARACTERS] for key, value in metadata.items()},
+    )
+    return _status(code_of(error), error.message, [info, *details])
+
+
+def internal_error(*, request_id: str) -> Status:
+    """What the caller sees of a bug: nothing but where to look for it."""
+    info = error_details_pb2.ErrorInfo(
+        reason="INTERNAL", domain=DOMAIN, metadata={"request_id": request_id}
+    )
+    return _status(StatusCode.INTERNAL, "internal error", [info])
+
+
+def _bad_request(field: str, error: InvalidRequest) -> error_details_pb2.BadRequest:
+    violation = error_details_pb2.BadRequest.FieldViolation(
+        field=field[:MAX_METADATA_CHARACTERS],
+        description=error.message[:MAX_MESSAGE_CHARACTERS],
+        reason=error.reason,
+    )
+    return error_details_pb2.BadRequest(field_violations=[violation])
+
+
+def _resource_info(resource: str, error: NotFound) -> error_details_pb2.ResourceInfo:
+    kinds = {"voices": "chatterbox/Voice", "models": "chatterbox/Model"}
+    return error_details_pb2.ResourceInfo(
+        resource_type=kinds.get(resource.partition("/")[0], ""),
+        resource_name=resource[:MAX_METADATA_CHARACTERS],
+        description=error.message[:MAX_MESSAGE_CHARACTERS],
+    )
+
+
+def _duration(seconds: float) -> duration_pb2.Duration:
+    whole, nanos = divmod(round(seconds * 1e9), 1_000_000_000)
+    return duration_pb2.Duration(seconds=whole, nanos=nanos)
+
+
+def _status(code: StatusCode, text: str, details: list[message.Message]) -> Status:
+    packed = []
+    for detail in details:
+        wrapped = any_pb2.Any()
+        wrapped.Pack(detail)
+        packed.append(wrapped)
+    number, _ = code.value
+    status = status_pb2.Status(code=number, message=text[:MAX_MESSAGE_CHARACTERS], details=packed)
+    return rpc_status.to_status(status)
