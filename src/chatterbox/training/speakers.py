@@ -1,0 +1,55 @@
+"""Speakers: our VoiceEncoder with Resemblyzer's weights, and the embeddings of the voices."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chatterbox.audio.clip import Clip
+from chatterbox.audio.resample import soxr
+from chatterbox.models.voice_encoder.model import VoiceEncoder
+from chatterbox.training.teacher import SAMPLE_RATE, Recordings
+
+_LEVEL_DBFS = -30.0  # Resemblyzer was trained on clips of this loudness
+
+
+def pretrained_voice_encoder() -> VoiceEncoder:
+    """Resemblyzer's GE2E network (Apache-2.0) in our module: only one layer's name differs."""
+    import importlib.util
+
+    spec = importlib.util.find_spec("resemblyzer")
+    assert spec is not None, "pip install --no-deps Resemblyzer"
+    assert spec.origin is not None
+    path = Path(spec.origin).with_name("pretrained.pt")
+    state = torch.load(path, map_location="cpu", weights_only=False)["model_state"]
+    encoder = VoiceEncoder()
+    encoder.load_state_dict({k.replace("linear.", "projection."): v for k, v in state.items()})
+    return encoder.eval()
+
+
+def levelled(samples: np.ndarray) -> np.ndarray:
+    """The samples at Resemblyzer's loudness."""
+    level = 10 * np.log10(np.mean(samples.astype(np.float64) ** 2) + 1e-12)
+    return (samples * 10 ** ((_LEVEL_DBFS - level) / 20)).astype(np.float32)
+
+
+@torch.no_grad()
+def embed(encoder: VoiceEncoder, samples: np.ndarray, sample_rate_hz: int = SAMPLE_RATE) -> Tensor:
+    """(n,) samples -> unit vector (256,)."""
+    low = soxr(Clip(samples.astype(np.float32), sample_rate_hz), 16000).samples
+    return encoder.embed(torch.from_numpy(levelled(low)))
+
+
+def embed_voices(workdir: Path, voices: tuple[str, ...], *, count: int, skip: int) -> Tensor:
+    """(voices, count, 256): `count` utterances of each; also saved as `speakers.pt`."""
+    encoder = pretrained_voice_encoder()
+    rows = []
+    for voice in voices:
+        recordings = Recordings(workdir / voice)
+        lengths = [entry["size"] for entry in recordings.entries[skip:]]
+        usable = [skip + i for i, size in enumerate(lengths) if size > 3 * SAMPLE_RATE][:count]
+        rows.append(torch.stack([embed(encoder, recordings.load(i).samples) for i in usable]))
+    speakers = torch.stack(rows)
+    torch.save(speakers, workdir / "speakers.pt")
+    return speakers
