@@ -38,7 +38,7 @@ class ReferenceRules:
 
 ENGLISH_REFERENCE = ReferenceRules(prompt_tokens=150)  # multilingual, too
 TURBO_REFERENCE = ReferenceRules(prompt_tokens=375, levelled=True, longer_than_s=5.0)  # and nano
-TINY_REFERENCE = ReferenceRules(prompt_tokens=75, levelled=True)
+TINY_REFERENCE = ReferenceRules(prompt_tokens=0, levelled=True)
 
 
 @torch.inference_mode()
@@ -58,8 +58,10 @@ def clone(
     wav = torch.from_numpy(reference.samples[: int(_S3GEN_REFERENCE_S * _REFERENCE_HZ)])
     speaker = voice_encoder.embed(listened)[None]
     x_vector = speaker if s3gen.speaker_encoder is None else None
-    opening = listened[: rules.prompt_tokens * _LISTENING_HZ // _TOKEN_HZ]
-    prompt = s3gen.tokenizer.tokenize(opening[None], max_tokens=rules.prompt_tokens)
+    prompt = torch.zeros(1, 0, dtype=torch.long, device=device)
+    if rules.prompt_tokens > 0:
+        opening = listened[: rules.prompt_tokens * _LISTENING_HZ // _TOKEN_HZ]
+        prompt = s3gen.tokenizer.tokenize(opening[None], max_tokens=rules.prompt_tokens)
     return Conditioning(
         t3=T3Conditioning(speaker_embedding=speaker, prompt_tokens=prompt),
         s3gen=s3gen.embed_reference(wav[None].to(device), _REFERENCE_HZ, x_vector),
