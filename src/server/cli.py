@@ -1,0 +1,66 @@
+"""chatterbox: the command line. A command that fails says why in one line and exits with 2."""
+
+import sys
+from collections.abc import Sequence
+
+import grpc
+import typer
+from typer.exceptions import TyperException
+
+from chatterbox.errors import ChatterboxError
+from server.cli_lists import models, voices
+from server.cli_say import say
+
+PROGRAM = "chatterbox"
+FAILURE_EXIT = 2
+INTERRUPTED_EXIT = 130  # as a shell reports SIGINT
+
+app = typer.Typer(
+    help="Text to speech, streamed, on your own machine.",
+    add_completion=False,
+    no_args_is_help=True,
+)
+app.command()(say)
+app.command()(voices)
+app.command()(models)
+
+
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],  # the flags have one home, server.settings, and so has their help
+    }
+)
+def serve(context: typer.Context) -> int:
+    """Serve until Ctrl-C; `chatterbox serve --help` lists the settings."""
+    # Not at the top: the other commands need not wait for the engine's libraries.
+    from server.__main__ import serve as serve_until_told_to_stop
+
+    return serve_until_told_to_stop(context.args, program=f"{PROGRAM} serve")
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; its exit code."""
+    command = typer.main.get_command(app)
+    try:
+        result = command.main(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
+    except TyperException as error:
+        return _fail(error.format_message())
+    except ChatterboxError as error:
+        return _fail(error.message)
+    except grpc.aio.AioRpcError as error:
+        return _fail(error.details() or f"the server said {error.code().name}")
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED_EXIT
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"{PROGRAM}: {' '.join(message.split())}\n")
+    return FAILURE_EXIT

@@ -1,0 +1,68 @@
+"""A channel to a server: the one named, the one that runs here, or one started for the occasion."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from chatterbox.errors import EngineStopped
+from chatterbox.process.grpc_options import client_options
+from chatterbox.process.logs import configure_logs
+from server.settings import DEFAULT_ADDRESS, load_settings
+
+PROBE_S = 1.0  # a server on this machine answers within milliseconds or is not there
+CONNECT_S = 5.0
+
+
+@asynccontextmanager
+async def connected(address: str | None) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to `address`, or to a local server, which is started if none is running.
+
+    Raises EngineStopped when a named server does not answer or does not serve.
+    """
+    configure_logs(level="warning", log_format="console")
+    if address is not None:
+        async with _channel(address) as channel:
+            problem = await _problem(channel, timeout_s=CONNECT_S)
+            if problem is not None:
+                raise EngineStopped(f"the server at {address} {problem}")
+            yield channel
+        return
+    async with _channel(DEFAULT_ADDRESS) as channel:
+        if await _problem(channel, timeout_s=PROBE_S) is None:
+            yield channel
+            return
+    async with _temporary_server() as started, _channel(started) as channel:
+        yield channel
+
+
+@asynccontextmanager
+async def _temporary_server() -> AsyncIterator[str]:
+    """The address of a server that lives as long as the context."""
+    # Not at the top: only who really serves should wait for the models' libraries.
+    from server.app import serving
+
+    if sys.stderr.isatty():
+        sys.stderr.write("No server is running; starting one for this command ...\n")
+    settings = load_settings(listen="127.0.0.1:0", drain_s=1.0, metrics_port=None)
+    async with serving(settings) as running:
+        yield running.address
+
+
+def _channel(address: str) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(address, options=client_options())
+
+
+async def _problem(channel: grpc.aio.Channel, *, timeout_s: float) -> str | None:
+    """What is wrong with the server behind a channel; None if it serves."""
+    health = health_pb2_grpc.HealthStub(channel)
+    try:
+        answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
+    except grpc.aio.AioRpcError as error:
+        is_gone = error.code() is grpc.StatusCode.UNAVAILABLE
+        return "cannot be reached" if is_gone else f"does not answer ({error.code().name})"
+    if answer.status != health_pb2.HealthCheckResponse.SERVING:
+        return "is starting or stopping; try again"
+    return None

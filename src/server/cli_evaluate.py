@@ -1,0 +1,136 @@
+"""`chatterbox evaluate`: the figures of the bundled voice, measured on this machine."""
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, TaskID
+from rich.table import Table
+
+from chatterbox.errors import ConfigError
+from server.app import build_engine, voice_roots
+from server.settings import load_settings
+
+if TYPE_CHECKING:
+    from chatterbox.evaluation.evaluate import Spoken, VoiceReport
+
+Voices = Annotated[
+    list[str] | None, typer.Option("--voice", help="Voice to judge; by default, all of them.")
+]
+Heard = Annotated[int, typer.Option(min=1, max=100, help="Sentences the recogniser hears.")]
+Total = Annotated[int, typer.Option(min=1, max=100, help="Sentences spoken in all.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """One row of the result."""
+
+    voice: str
+    word_error_rate: float  # mean over the seeds
+    word_error_rates: dict[int, float]
+    utterances: int
+    ill_paced: int
+    likeness: dict[str, float]
+    resembles_itself: bool
+    time_to_first_audio_s: float
+    real_time_factor: float
+
+
+def evaluate(
+    *, voice: Voices = None, heard: Heard = 40, total: Total = 100, as_json: AsJson = False
+) -> None:
+    """Word errors, pace, speaker likeness and speed of the bundled voice, in this process."""
+    try:
+        import chatterbox.evaluation.recogniser  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"evaluating needs the package {error.name}: pip install '.[evaluate]'"
+        ) from error
+    reports = asyncio.run(_evaluate(voice, heard=heard, total=max(heard, total)))
+    figures = [_figures(report) for report in reports]
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(row) for row in figures]) + "\n")
+    else:
+        _show(figures, reports)
+
+
+async def _evaluate(voice_ids: list[str] | None, *, heard: int, total: int) -> list["VoiceReport"]:
+    from chatterbox.evaluation.evaluate import compare_speakers, evaluate_voice, sentences
+    from chatterbox.evaluation.likeness import speaker_embedder
+    from chatterbox.evaluation.recogniser import Recogniser
+    from chatterbox.synthesis import Synthesizer
+    from chatterbox.voices.library import VoiceLibrary
+
+    settings = load_settings()
+    engine = build_engine(settings)
+    voices = VoiceLibrary(voice_roots(settings))
+    family = next(iter(engine.families))
+    known = [voice.id for voice in voices.list() if family in voice.families]
+    chosen = [voices.get(voice_id).id for voice_id in voice_ids or known]
+    recogniser = Recogniser(threads=settings.threads)
+    reports = []
+    await engine.start()
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            for voice_id in chosen:
+                bar = progress.add_task(voice_id, total=total + heard)
+
+                def advance(_: "Spoken", bar: TaskID = bar) -> None:
+                    progress.advance(bar)
+
+                reports.append(
+                    await evaluate_voice(
+                        Synthesizer(engine=engine, voices=voices),
+                        recogniser,
+                        voice_id,
+                        texts=sentences()[:total],
+                        heard=heard,
+                        on_spoken=advance,
+                    )
+                )
+    finally:
+        await engine.stop()
+    references = {
+        voice_id: voices.conditioning(voice_id, family).t3.speaker_embedding[0].numpy()
+        for voice_id in known
+    }
+    compare_speakers(reports, references, speaker_embedder(family))
+    return reports
+
+
+def _figures(report: "VoiceReport") -> Figures:
+    return Figures(
+        voice=report.voice,
+        word_error_rate=report.word_error_rate,
+        word_error_rates=report.word_error_rates,
+        utterances=len(report.spoken),
+        ill_paced=len(report.ill_paced),
+        likeness=report.likeness,
+        resembles_itself=report.resembles_itself,
+        time_to_first_audio_s=report.time_to_first_audio_s,
+        real_time_factor=report.real_time_factor,
+    )
+
+
+def _show(figures: list[Figures], reports: list["VoiceReport"]) -> None:
+    console = Console()
+    table = Table("voice", "word errors", "by seed", "ill paced", "likeness", "first audio", "RTF")
+    for row in figures:
+        table.add_row(
+            row.voice,
+            f"{row.word_error_rate:.1%}",
+            ", ".join(f"{rate:.1%}" for rate in row.word_error_rates.values()),
+            f"{row.ill_paced} of {row.utterances}",
+            ", ".join(f"{voice} {value:.2f}" for voice, value in row.likeness.items()),
+            f"{row.time_to_first_audio_s:.2f} s",
+            f"{row.real_time_factor:.2f}",
+        )
+    console.print(table)
+    for report in reports:
+        for said, heard in report.misheard:
+            console.print(f"[dim]{report.voice}[/dim] {said}\n      [red]{heard}[/red]")
