@@ -99,7 +99,7 @@ async def _evaluate(voice_ids: list[str] | None, *, heard: int, total: int) -> l
         voice_id: voices.conditioning(voice_id, family).t3.speaker_embedding[0].numpy()
         for voice_id in known
     }
-    compare_speakers(reports, references, speaker_embedder(family))
+    compare_speakers(reports, references, speaker_embedder())
     return reports
 
 

@@ -132,7 +132,11 @@ async def evaluate_voice(
 
 
 def compare_speakers(
-    reports: Sequence[VoiceReport], references: dict[str, np.ndarray], embed: Embed, *, clips: int = 20
+    reports: Sequence[VoiceReport],
+    references: dict[str, np.ndarray],
+    embed: Embed,
+    *,
+    clips: int = 20,
 ) -> None:
     """Fill in each report's likeness: the mean cosine of its clips to every voice's reference."""
     for report in reports:
