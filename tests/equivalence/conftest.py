@@ -97,23 +97,25 @@ class Golden:
             for key, (shape, dtype) in content["state_dict"].items()
         }
 
-    def state(self, manifest: str) -> dict[str, Tensor]:
+    def state(self, manifest: str, part: str = "") -> dict[str, Tensor]:
         """What the official file would hold had it been made from the seed.
 
         The filter bank and the window of the S3 tokenizer are left out: both can be computed.
+        With `part`, such as "flow.", only the keys that start so, without that start.
         """
         namespace = manifest.split("_")[0]  # ve, t3 or s3gen
         state = {}
         for key, (shape, dtype) in self.manifest(manifest).items():
-            name = key.rsplit(".", 1)[-1]
-            if key.endswith(COMPUTED):
+            if key.endswith(COMPUTED) or not key.startswith(part):
                 continue
+            name = key.rsplit(".", 1)[-1]
             if name in CONSTANTS:
-                state[key] = torch.full(shape, CONSTANTS[name])
+                value = torch.full(shape, CONSTANTS[name])
             elif not dtype.is_floating_point:
-                state[key] = torch.zeros(shape, dtype=dtype)
+                value = torch.zeros(shape, dtype=dtype)
             else:
-                state[key] = seeded_tensor(key, shape, self.index["weight_seed"], namespace)
+                value = seeded_tensor(key, shape, self.index["weight_seed"], namespace)
+            state[key.removeprefix(part)] = value
         return state
 
     def noise(self, tag: str, shape: tuple[int, ...]) -> Tensor:
@@ -141,6 +143,17 @@ class Golden:
             rtol=0.0,
             msg=lambda message: f"{family}: {name}: {message}",
         )
+
+    def check_codes(self, family: str, name: str, actual: Tensor, prequant: Tensor) -> None:
+        """Fail unless the speech tokens are the reference's, up to ties in the rounding.
+
+        `prequant` (..., digits) are the values `actual` was rounded from; a token may differ
+        only where one of its digits lies within 1e-4 of the boundary at a half.
+        """
+        expected = self.family(family)[name]
+        assert actual.shape == expected.shape, f"{family}: {name} has another length"
+        tied = ((prequant.abs() - 0.5).abs() < 1e-4).any(-1)
+        assert not ((actual != expected) & ~tied).any(), f"{family}: {name} differs"
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from chatterbox.errors import CheckpointError
 from chatterbox.models.checkpoint import (
+    S3GEN_OPTIONAL,
     T3_DROPPED,
     T3_NAMES,
     VOICE_ENCODER_NAMES,
@@ -17,6 +18,8 @@ from chatterbox.models.checkpoint import (
     rename,
     without_storage,
 )
+from chatterbox.models.s3gen.config import S3GenConfig
+from chatterbox.models.s3gen.model import S3Gen
 from chatterbox.models.t3.config import T3Config
 from chatterbox.models.t3.model import T3
 from chatterbox.models.voice_encoder.model import VoiceEncoder
@@ -37,6 +40,8 @@ CASES = {
     "t3_turbo": Case(lambda: T3(T3Config.turbo()), T3_NAMES, T3_DROPPED),
     "t3_nano": Case(lambda: T3(T3Config.nano()), T3_NAMES, T3_DROPPED),
     "ve": Case(VoiceEncoder, VOICE_ENCODER_NAMES),
+    "s3gen": Case(lambda: S3Gen(S3GenConfig.standard()), optional=S3GEN_OPTIONAL),
+    "s3gen_meanflow": Case(lambda: S3Gen(S3GenConfig.meanflow()), optional=S3GEN_OPTIONAL),
 }
 
 

@@ -25,7 +25,8 @@ def _sinc_kernels(from_hz: int, to_hz: int, device: torch.device) -> Tensor:
     cutoff = min(from_hz, to_hz) * _ROLLOFF
     reach = math.ceil(_ZERO_CROSSINGS * from_hz / cutoff)
     taps = np.arange(-reach, reach + from_hz) / from_hz
-    phases = -np.arange(to_hz)[:, None] / to_hz
+    # torchaudio rounds the phases to float32; a log mel near its floor shows the difference.
+    phases = -(np.arange(to_hz, dtype=np.float32) / np.float32(to_hz))[:, None].astype(np.float64)
     t = np.clip((taps + phases) * cutoff, -_ZERO_CROSSINGS, _ZERO_CROSSINGS)
     window = np.cos(t * np.pi / _ZERO_CROSSINGS / 2) ** 2
     kernels = np.sinc(t) * window * (cutoff / from_hz)

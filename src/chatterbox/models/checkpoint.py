@@ -60,6 +60,9 @@ VOICE_ENCODER_NAMES: Names = (("proj.", "projection."),)
 # and the head that predicts text.
 T3_DROPPED = frozenset({"tfmr.wte.weight", "text_head.weight"})
 
+# Left out of some official files; the S3 tokenizer computes them.
+S3GEN_OPTIONAL = frozenset({"tokenizer._mel_filters", "tokenizer.window"})
+
 _SHOWN = 5  # keys an error message lists before it counts the rest
 
 
