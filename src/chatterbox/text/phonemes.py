@@ -11,9 +11,9 @@ from typing import Any, Protocol
 from chatterbox.errors import InvalidRequest
 
 _STRESS = "ˈˌ"
-_VOWELS = "AIOQWYiuaeoɑɐɒæɔəɚɛɜɪɨʊʌᵻᵊ"
-_CONSONANTS = "bdfhjklmnpstvwzðŋɡɹɾʃʒʔʤʧθTx"
-_MARKS = "ː"
+_VOWELS = "AIOQWYiuaeoɑɐɒæɔəɚɛɜɪɨʊʌᵻᵊ"  # noqa: RUF001
+_CONSONANTS = "bdfhjklmnpstvwzðŋɡɹɾʃʒʔʤʧθTx"  # noqa: RUF001
+_MARKS = "ː"  # noqa: RUF001
 _PUNCTUATION = ' .,?!;:—…"“”()'
 STOP, START = "[STOP]", "[START]"
 

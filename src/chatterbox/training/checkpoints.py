@@ -19,7 +19,8 @@ class Average:
     def update(self, module: nn.Module, step: int) -> None:
         """Move towards `module`; faster at the start, so that the first weights are forgotten."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        ours, theirs = list(self.module.parameters()), list(module.parameters())
+        ours = [p.data for p in self.module.parameters()]
+        theirs = [p.data for p in module.parameters()]
         torch._foreach_lerp_(ours, theirs, 1 - decay)
         for mine, other in zip(self.module.buffers(), module.buffers(), strict=True):
             mine.copy_(other)

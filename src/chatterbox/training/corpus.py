@@ -75,23 +75,46 @@ def _strings_of(database: bytes) -> Iterator[str]:
 
 _PEOPLE = """I|you|we|they|my sister|my brother|the doctor|our teacher|the neighbours|Anna|Mr. Brown
 |Sarah|David|Mrs. Miller|the children|everybody|nobody|his mother|her friend|the old man|Tom and Lucy
-|the manager|your father|the driver|the girl next door|Emily|James|a stranger|the two of us""".replace("\n", "").split("|")
+|the manager|your father|the driver|the girl next door|Emily|James|a stranger|the two of us""".replace(
+    "\n", ""
+).split("|")
 _THINGS = """the car keys|a glass of water|the report|some coffee|the window|a new bicycle|the garden|dinner
 |the phone|an old photograph|the bus|two tickets|the kitchen table|a warm jacket|the letter|the meeting
 |a birthday present|the front door|the blue umbrella|fresh bread|a good book|the computer|the dishes|the music
 |a cup of tea|the newspaper|an apple|the train|the map|his shoes|her bag|the answer|breakfast|the washing machine
-|a long walk|the rent|a message|the dog|the cat|the light in the hall|orange juice|a chocolate cake""".replace("\n", "").split("|")
+|a long walk|the rent|a message|the dog|the cat|the light in the hall|orange juice|a chocolate cake""".replace(
+    "\n", ""
+).split("|")
 _ACTS = """bring|find|forget|buy|look for|talk about|pay for|wait for|remember|take|share|leave behind
-|ask about|show me|pick up|put away|think about|get rid of|clean|move|check|sell|borrow|return""".replace("\n", "").split("|")
+|ask about|show me|pick up|put away|think about|get rid of|clean|move|check|sell|borrow|return""".replace(
+    "\n", ""
+).split("|")
 _TIMES = """tomorrow morning|tonight|after lunch|before the weekend|next Tuesday|in a few minutes|this afternoon
 |at half past seven|on Friday evening|in the summer|every day|right now|as soon as possible|later today
-|at the end of the month|in two weeks|on the way home|by noon|around ten o'clock|in September|next year""".replace("\n", "").split("|")
+|at the end of the month|in two weeks|on the way home|by noon|around ten o'clock|in September|next year""".replace(
+    "\n", ""
+).split("|")
 _PLACES = """at the station|in the park|near the river|at home|in the office|at the supermarket|on the second floor
 |by the lake|behind the house|at school|in the mountains|downtown|in the hospital|at the airport|around the corner
-|in the library|across the street|on the beach|in the living room|at the bakery""".replace("\n", "").split("|")
+|in the library|across the street|on the beach|in the living room|at the bakery""".replace(
+    "\n", ""
+).split("|")
 _MOODS = """happy|tired|worried|busy|ready|late|surprised|quiet|hungry|proud|sorry|afraid|excited|alone
-|right|wrong|sick|angry|careful|bored|very kind|rather cold|much better|a little nervous|quite sure""".replace("\n", "").split("|")
-_WEATHER = """sunny|cloudy|windy|raining|snowing|too hot|getting dark|very cold|foggy|warm and dry""".split("|")
+|right|wrong|sick|angry|careful|bored|very kind|rather cold|much better|a little nervous|quite sure""".replace(
+    "\n", ""
+).split("|")
+_WEATHER = [
+    "sunny",
+    "cloudy",
+    "windy",
+    "raining",
+    "snowing",
+    "too hot",
+    "getting dark",
+    "very cold",
+    "foggy",
+    "warm and dry",
+]
 _FRAMES = (
     "Could you please {a} {t} {w}?", "Did {p} {a} {t} {l}?", "{p} will {a} {t} {w}.",
     "I think {p} should {a} {t} {w}.", "Please don't {a} {t} {l}.", "It is {h} today, so let's {a} {t} {w}.",
@@ -104,8 +127,21 @@ _FRAMES = (
     "When {p} came back, {t} was gone.", "You look {m}. Would you like {t}?", "No, thanks. I'm {m}.",
     "Yes, of course. We can {a} {t} {w}.", "Good morning! Is {t} ready?", "Sorry, I didn't mean to {a} {t}.",
 )  # fmt: skip
-_MONTHS = "January February March April May June July August September October November December".split()
-_DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+_DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 
 def everyday_sentence(rng: random.Random) -> str:
@@ -152,8 +188,13 @@ def _joined(sentences: Iterator[str], rng: random.Random) -> str:
     return text
 
 
-def build(root: Path, *, count: int, seed: int = 1) -> list[str]:
-    """`count` distinct utterances: 62 % WordNet, 15 % Austen, 15 % everyday, 8 % numbers."""
+def build(
+    root: Path, *, count: int, barred: frozenset[str] = frozenset(), seed: int = 1
+) -> list[str]:
+    """`count` distinct utterances: 62 % WordNet, 15 % Austen, 15 % everyday, 8 % numbers.
+
+    `barred` sentences (lower case) are kept out: they are for the evaluation.
+    """
     rng = random.Random(seed)
     wordnet, austen = wordnet_sentences(root), austen_sentences(root)
     rng.shuffle(wordnet)
@@ -172,7 +213,7 @@ def build(root: Path, *, count: int, seed: int = 1) -> list[str]:
             text = _joined(everyday, rng) if rng.random() < 0.4 else everyday_sentence(rng)
         else:
             text = number_sentence(rng)
-        if _MIN_CHARS <= len(text) <= _MAX_CHARS:
+        if _MIN_CHARS <= len(text) <= _MAX_CHARS and text.lower() not in barred:
             texts[text] = None
     return list(texts)
 
@@ -182,9 +223,10 @@ def _cycle(items: list[str]) -> Iterator[str]:
         yield from items
 
 
-def write(root: Path, target: Path, *, count: int) -> None:
+def write(root: Path, target: Path, *, count: int, barred: frozenset[str]) -> None:
     """Write the utterances as JSON lines {"id", "text"}; does nothing if `target` exists."""
     if target.exists():
         return
-    lines = [json.dumps({"id": i, "text": t}) for i, t in enumerate(build(root, count=count))]
+    texts = build(root, count=count, barred=barred)
+    lines = [json.dumps({"id": i, "text": t}) for i, t in enumerate(texts)]
     target.write_text("\n".join(lines) + "\n")

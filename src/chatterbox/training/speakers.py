@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from chatterbox.audio.clip import Clip
@@ -11,6 +12,7 @@ from chatterbox.audio.resample import soxr
 from chatterbox.models.voice_encoder.model import VoiceEncoder
 from chatterbox.training.teacher import SAMPLE_RATE, Recordings
 
+Samples = NDArray[np.float32]
 _LEVEL_DBFS = -30.0  # Resemblyzer was trained on clips of this loudness
 
 
@@ -28,14 +30,14 @@ def pretrained_voice_encoder() -> VoiceEncoder:
     return encoder.eval()
 
 
-def levelled(samples: np.ndarray) -> np.ndarray:
+def levelled(samples: Samples) -> Samples:
     """The samples at Resemblyzer's loudness."""
     level = 10 * np.log10(np.mean(samples.astype(np.float64) ** 2) + 1e-12)
-    return (samples * 10 ** ((_LEVEL_DBFS - level) / 20)).astype(np.float32)
+    return samples * np.float32(10 ** ((_LEVEL_DBFS - level) / 20))
 
 
 @torch.no_grad()
-def embed(encoder: VoiceEncoder, samples: np.ndarray, sample_rate_hz: int = SAMPLE_RATE) -> Tensor:
+def embed(encoder: VoiceEncoder, samples: Samples, sample_rate_hz: int = SAMPLE_RATE) -> Tensor:
     """(n,) samples -> unit vector (256,)."""
     low = soxr(Clip(samples.astype(np.float32), sample_rate_hz), 16000).samples
     return encoder.embed(torch.from_numpy(levelled(low)))

@@ -157,12 +157,18 @@ class Recordings:
         folder.mkdir(parents=True, exist_ok=True)
         index = folder / "index.jsonl"
         lines = index.read_text().splitlines() if index.exists() else []
-        self.entries: list[dict[str, Any]] = [json.loads(line) for line in lines if line[-1:] == "}"]
+        self.entries: list[dict[str, Any]] = [
+            json.loads(line) for line in lines if line[-1:] == "}"
+        ]
 
     def append(self, key: int, text: str, rendering: Rendering) -> None:
         """Add one utterance."""
-        last = self.entries[-1] if self.entries else {"start": 0, "size": 0, "f0_start": 0, "f0_size": 0}
-        entry = {
+        last = (
+            self.entries[-1]
+            if self.entries
+            else {"start": 0, "size": 0, "f0_start": 0, "f0_size": 0}
+        )
+        entry: dict[str, Any] = {
             "id": key,
             "text": text,
             "phonemes": rendering.phonemes,
@@ -174,7 +180,9 @@ class Recordings:
         }
         pcm = np.round(np.clip(rendering.samples, -1, 1) * 32767).astype(np.int16)
         _write_at(self.folder / "audio.i16", 2 * entry["start"], pcm.tobytes())
-        _write_at(self.folder / "f0.f16", 2 * entry["f0_start"], rendering.f0.astype(np.float16).tobytes())
+        _write_at(
+            self.folder / "f0.f16", 2 * entry["f0_start"], rendering.f0.astype(np.float16).tobytes()
+        )
         with (self.folder / "index.jsonl").open("a") as index:
             index.write(json.dumps(entry) + "\n")
         self.entries.append(entry)
@@ -188,7 +196,7 @@ class Recordings:
         f0 = np.fromfile(
             self.folder / "f0.f16", np.float16, entry["f0_size"], offset=2 * entry["f0_start"]
         )
-        samples = pcm.astype(np.float32) / 32767
+        samples: NDArray[np.float32] = pcm.astype(np.float32) / np.float32(32767)
         return Rendering(samples, f0.astype(np.float32), entry["frames"], entry["phonemes"])
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from chatterbox.models.layers.transformer import CausalAttention
 from chatterbox.models.t3.config import T3Config
 from chatterbox.models.t3.model import T3
 from chatterbox.training.data import TOKEN, Features, symbol_ids, symbol_samples
@@ -171,6 +172,7 @@ class T3Task(Task):
         def watch(layer: int, x: Tensor) -> None:
             if layer in self.guided_layers:
                 attention = self.model.backbone.blocks[layer].attention
+                assert isinstance(attention, CausalAttention)
                 weights = attention.weights(x, positions, [_GUIDED_HEAD])[:, 0]
                 looks.append(weights.gather(2, batch.heard[..., None])[..., 0])
 

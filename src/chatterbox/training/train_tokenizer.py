@@ -59,7 +59,9 @@ class TokenizerTask(Task):
         self.model = S3Tokenizer(config)
         self.norm = nn.LayerNorm(config.state, elementwise_affine=False)
         self.head = _Head(config.digits, len(self.voices))
-        nn.init.normal_(self.model.quantizer._codebook.project_down.weight, std=1.5 / config.state**0.5)
+        nn.init.normal_(
+            self.model.quantizer._codebook.project_down.weight, std=1.5 / config.state**0.5
+        )
         self.trained = nn.ModuleDict({"model": self.model, "head": self.head})
 
     def loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:

@@ -1,0 +1,106 @@
+"""`python -m chatterbox.training <stage|all> --workdir DIR [--steps N]`.
+
+Every stage goes on where it stopped. `all` takes about six core-hours; `vocoder` and `pitch`
+depend on nothing after `features`, so they may run beside the others in a second process.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from chatterbox.text.phonemes import phonemes_of
+from chatterbox.training import corpus, data, speakers, train_flow, train_t3, train_tokenizer
+from chatterbox.training import train_vocoder as vocoder
+from chatterbox.training.export import export
+from chatterbox.training.links import MORPH, evaluation_sentences
+from chatterbox.training.loop import Run
+from chatterbox.training.teacher import Recordings, Teacher, morph
+
+VOICES = ("ada", "ben")
+UTTERANCES, MORPHED = 5500, 1000  # 9.5 h of the female voice, 1.75 h of the male
+
+RUNS = {
+    "tokenizer": Run(steps=6000, learning_rate=1.5e-3),
+    "vocoder": Run(steps=12000, learning_rate=1e-3, betas=(0.8, 0.98), clip=5.0),
+    "pitch": Run(steps=2500, learning_rate=1e-3),
+    "flow": Run(steps=8000, learning_rate=1e-3),
+    "t3": Run(steps=8000, learning_rate=1.5e-3, betas=(0.9, 0.95), warm_up=200),
+}
+
+
+def make_corpus(workdir: Path) -> None:
+    """Fetch the texts and write `corpus.jsonl`."""
+    barred = frozenset(sentence.lower() for sentence in evaluation_sentences(1000))
+    corpus.write(corpus.fetch(workdir), workdir / "corpus.jsonl", count=12000, barred=barred)
+
+
+def render(workdir: Path) -> None:
+    """Let the teacher speak the corpus, then morph part of it into the male voice."""
+    rows = [json.loads(line) for line in (workdir / "corpus.jsonl").read_text().splitlines()]
+    female, male = (Recordings(workdir / voice) for voice in VOICES)
+    teacher = Teacher()
+    for row in rows[len(female.entries) : UTTERANCES]:
+        rendering = teacher.render(phonemes_of(row["text"]), seed=row["id"])
+        female.append(row["id"], row["text"], rendering)
+    for i in range(len(male.entries), MORPHED):
+        entry = female.entries[i]
+        male.append(entry["id"], entry["text"], morph(female.load(i), **MORPH))
+
+
+def features(workdir: Path) -> None:
+    """Mels, labels and pitch of all recordings."""
+    for voice in VOICES:
+        data.extract(workdir / voice, limit=UTTERANCES)
+
+
+def tokens(workdir: Path) -> None:
+    """Speaker embeddings, and the frozen tokenizer's tokens of all recordings."""
+    speakers.embed_voices(workdir, VOICES, count=60, skip=train_tokenizer.HELD_OUT)
+    for voice in VOICES:
+        train_flow.write_tokens(workdir, voice)
+
+
+PREPARATIONS: dict[str, Callable[[Path], None]] = {
+    "corpus": make_corpus,
+    "render": render,
+    "features": features,
+    "tokens": tokens,
+    "export": export,
+}
+TRAININGS: dict[str, Callable[[Path, Run], None]] = {
+    "tokenizer": train_tokenizer.train_tokenizer,
+    "vocoder": vocoder.train_vocoder,
+    "pitch": vocoder.train_pitch,
+    "flow": train_flow.train_flow,
+    "t3": train_t3.train_t3,
+}
+ORDER = (
+    "corpus", "render", "features", "tokenizer", "tokens", "pitch", "flow", "t3", "vocoder", "export",
+)  # fmt: skip
+
+
+def main() -> None:
+    """Run one stage, or all of them in order."""
+    parser = argparse.ArgumentParser(prog="python -m chatterbox.training", description=__doc__)
+    parser.add_argument("stage", choices=[*ORDER, "all"])
+    parser.add_argument("--workdir", type=Path, required=True)
+    parser.add_argument("--steps", type=int, help="train to this step instead of the usual")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    arguments.workdir.mkdir(parents=True, exist_ok=True)
+    for stage in ORDER if arguments.stage == "all" else (arguments.stage,):
+        if stage in PREPARATIONS:
+            PREPARATIONS[stage](arguments.workdir)
+        else:
+            run = RUNS[stage]
+            run = replace(run, steps=arguments.steps) if arguments.steps else run
+            TRAININGS[stage](arguments.workdir, run)
+
+
+if __name__ == "__main__":
+    main()
