@@ -15,8 +15,6 @@ from chatterbox.text.languages import MULTILINGUAL
 
 TokenizerKind = Literal["english", "multilingual", "turbo", "phonemes"]
 
-TOKEN_RATE_HZ = 25  # speech tokens in a second of speech, all families
-
 _OFF = Sampling(
     temperature=1.0,
     exaggeration=0.5,
@@ -64,15 +62,8 @@ class Family:
     parameters: frozenset[str]  # the names in `Sampling` that make a difference
     defaults: Sampling  # nothing in it is None but the seed
     penalty_last: bool  # the repetition penalty comes after the filters
-    least_reference_s: float = 0.0  # a shorter reference is refused
-    reference_lufs: float | None = None  # loudness that a reference is brought to
     closing_tokens: tuple[int, ...] = ()  # silence appended to the speech
     publication: Publication | None  # None: comes with this package
-
-    @property
-    def prompt_s(self) -> float:
-        """How much of a reference T3 hears as its prompt."""
-        return self.t3.prompt_tokens / TOKEN_RATE_HZ
 
     def settle(self, asked: Sampling) -> Sampling:
         """The settings in force: those asked for where the family knows them, else its own."""
@@ -177,8 +168,6 @@ TURBO = Family(
     parameters=_DIRECT,
     defaults=replace(_OFF, temperature=0.8, top_p=0.95, top_k=1000, repetition_penalty=1.2),
     penalty_last=True,
-    least_reference_s=5.0,
-    reference_lufs=-27.0,
     closing_tokens=(4299, 4299, 4299),
     publication=Publication(
         repository="ResembleAI/chatterbox-turbo",
