@@ -71,7 +71,7 @@ def train(task: Task, run: Run, path: Path) -> Average:
             optimizer.step()
         step += 1
         average.update(task.trained, step)
-        for name, value in {"loss": float(loss), "norm": float(norm), **figures}.items():
+        for name, value in {"loss": loss.item(), "norm": norm.item(), **figures}.items():
             sums[name] = sums.get(name, 0.0) + value
         if step % run.log_every == 0:
             used, cpu = time.process_time() - cpu, time.process_time()

@@ -86,7 +86,7 @@ class FlowTask(Task):
         mel = self.model.solve(mu, x_vector, condition)
         guess = (mu - batch.mel).abs().mean()
         final = ((mel - batch.mel).abs() * made).mean() / made.mean()
-        return final + 0.3 * guess, {"final": float(final), "guess": float(guess)}
+        return final + 0.3 * guess, {"final": final.item(), "guess": guess.item()}
 
 
 def train_flow(workdir: Path, run: Run) -> None:

@@ -185,8 +185,8 @@ class T3Task(Task):
         scores = functional.cross_entropy(logits, targets, reduction="none")
         total = scores.mean()
         figures = {
-            "ce": float(scores[said].mean()) if said.any() else 0.0,
-            "right": float((logits.argmax(-1) == targets)[said].float().mean()),
+            "ce": scores[said].mean().item() if said.any() else 0.0,
+            "right": (logits.argmax(-1) == targets)[said].float().mean().item(),
             "tokens": float(len(targets)),
         }
         if guided:
@@ -194,7 +194,7 @@ class T3Task(Task):
             nll = sum((-(look + 1e-6).log() * heard).sum() for look in looks)
             nll = nll / heard.sum().clamp(min=1) / len(looks)
             total = total + self.guide_weight * nll
-            figures["look"] = float(nll)
+            figures["look"] = nll.item()
         return total, figures
 
 

@@ -95,13 +95,13 @@ class TokenizerTask(Task):
         accuracy = (sounds[:, :-2].argmax(1) == batch.labels).float().mean()
         codes_one, codes_two = quantize(one), quantize(two)
         return total, {
-            "phoneme": float(phoneme),
-            "accuracy": float(accuracy),
-            "pitch": float(pitch),
-            "mel": float(mel_l1),
-            "agree": float(agree),
-            "same": float((codes_one == codes_two).float().mean()),
-            "spread": float(spread),
+            "phoneme": phoneme.item(),
+            "accuracy": accuracy.item(),
+            "pitch": pitch.item(),
+            "mel": mel_l1.item(),
+            "agree": agree.item(),
+            "same": (codes_one == codes_two).float().mean().item(),
+            "spread": spread.item(),
             "codes": float(len(torch.unique(codes_one))),
         }
 

@@ -58,7 +58,7 @@ class VocoderTask(Task):
             source = self.model.source(batch.f0 * jitter, phases, noise)
         wav = self.model.decode(batch.mel, source)
         stft, mel = spectral_loss(wav, batch.audio[:, : 2 * self.tokens * (TOKEN // 2)])
-        return stft + 2 * mel, {"stft": float(stft), "mel": float(mel)}
+        return stft + 2 * mel, {"stft": stft.item(), "mel": mel.item()}
 
 
 @dataclass
@@ -83,8 +83,8 @@ class PitchTask(Task):
         batch = crop(self.voices, places, self.tokens)
         hz = self.model(batch.mel)
         voiced = batch.f0 > 0
-        error = float(((hz - batch.f0).abs() * voiced).sum() / voiced.sum().clamp(min=1))
-        wrong = float(((hz > 10) != voiced).float().mean())
+        error = (((hz - batch.f0).abs() * voiced).sum() / voiced.sum().clamp(min=1)).item()
+        wrong = ((hz > 10) != voiced).float().mean().item()
         return pitch_loss(hz, batch.f0), {"hz": error, "voicing": wrong}
 
 
