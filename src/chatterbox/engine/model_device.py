@@ -1,0 +1,170 @@
+"""ModelDevice: the models on their hardware, as the engine's thread drives them."""
+
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Several
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from chatterbox.audio.clip import Clip
+from chatterbox.engine import pace
+from chatterbox.engine.batch import Speaker
+from chatterbox.engine.config import EngineConfig
+from chatterbox.engine.engine import DeviceEngine
+from chatterbox.engine.protocol import FamilyInfo
+from chatterbox.engine.s3gen_runner import S3GenRunner
+from chatterbox.engine.scheduler import Plan
+from chatterbox.engine.sequence import Chunk, Sequence
+from chatterbox.engine.t3_runner import T3Runner
+from chatterbox.engine.warm_up import warm_up
+from chatterbox.errors import ConfigError, InvalidRequest
+from chatterbox.models.bundle import Models, bundled_folder, load_models
+from chatterbox.models.conditioning import T3Conditioning
+from chatterbox.models.families import FAMILIES, Family
+from chatterbox.models.s3gen.stream import StreamSettings
+
+
+@dataclass(frozen=True, slots=True)
+class FamilySource:
+    """A family, and how to load it when the device opens."""
+
+    family: Family
+    load: Callable[[], Models]
+
+
+@dataclass(slots=True)
+class _Admitted:
+    """A sequence with a slot, ready for its prefill."""
+
+    speaker: Speaker
+    text_ids: list[int]
+    conditioning: T3Conditioning
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """One family, running."""
+
+    models: Models
+    t3: T3Runner
+    s3gen: S3GenRunner
+    admitted: dict[Sequence, _Admitted] = field(default_factory=dict)
+
+
+class ModelDevice:
+    """A `Device` that speaks with real models."""
+
+    def __init__(
+        self,
+        sources: Several[FamilySource],
+        config: EngineConfig,
+        settings: StreamSettings | None = None,
+    ) -> None:
+        self._sources = tuple(sources)
+        self._config = config
+        self._settings = settings
+        self._families = {source.family.id: family_info(source.family) for source in sources}
+        self._loaded: dict[str, _Loaded] = {}
+
+    @property
+    def families(self) -> Mapping[str, FamilyInfo]:
+        return self._families
+
+    def max_tokens(self, text: str) -> int:
+        return pace.most_tokens(text)
+
+    def open(self) -> None:
+        torch.set_num_threads(self._config.threads)
+        for source in self._sources:
+            models = source.load()
+            loaded = _Loaded(
+                models=models,
+                t3=T3Runner(models, self._config),
+                s3gen=S3GenRunner(models, self._settings),
+            )
+            self._loaded[source.family.id] = loaded
+            warm_up(loaded.models, loaded.t3, loaded.s3gen, self._config)
+
+    def admit(self, sequence: Sequence) -> None:
+        """Tokenize the text and fetch the voice."""
+        utterance = sequence.utterance
+        loaded = self._loaded[utterance.family]
+        family = loaded.models.family
+        text_ids = loaded.models.tokenizer.encode(utterance.text, utterance.language)
+        if len(text_ids) > loaded.t3.max_text_tokens:
+            raise InvalidRequest(
+                f"an utterance of {len(text_ids)} text tokens is too long, "
+                f"at most {loaded.t3.max_text_tokens} are spoken at once",
+                field="input.text",
+                reason="UTTERANCE_TOO_LONG",
+            )
+        conditioning = utterance.conditioning().to(loaded.models.device)
+        sampling = family.settle(utterance.sampling)
+        assert sampling.exaggeration is not None, "settled"
+        assert sequence.slot is not None, "admitted sequences have a slot"
+        least = min(pace.least_tokens(utterance.text), sequence.max_tokens - 1)
+        loaded.admitted[sequence] = _Admitted(
+            speaker=loaded.t3.speaker(sequence.slot, sampling, least_tokens=least),
+            text_ids=text_ids,
+            conditioning=replace(conditioning.t3, exaggeration=sampling.exaggeration),
+        )
+        loaded.s3gen.begin(sequence, conditioning.s3gen)
+
+    def draw(self, plan: Plan) -> Mapping[Sequence, int | None]:
+        drawn: dict[Sequence, int | None] = {}
+        for loaded in self._loaded.values():
+            decoding = [sequence for sequence in plan.decode if sequence in loaded.admitted]
+            if decoding:
+                speakers = [loaded.admitted[sequence].speaker for sequence in decoding]
+                drawn.update(zip(decoding, loaded.t3.decode(speakers), strict=True))
+            for sequence in plan.prefill:
+                if (new := loaded.admitted.get(sequence)) is not None:
+                    drawn[sequence] = loaded.t3.prefill(new.speaker, new.text_ids, new.conditioning)
+        return drawn
+
+    def render(self, chunks: Several[Chunk]) -> Several[Clip]:
+        return [
+            self._loaded[chunk.sequence.utterance.family].s3gen.render(chunk) for chunk in chunks
+        ]
+
+    def forget(self, sequence: Sequence) -> None:
+        loaded = self._loaded.get(sequence.utterance.family)
+        if loaded is not None:
+            loaded.admitted.pop(sequence, None)
+            loaded.s3gen.forget(sequence)
+
+    def close(self) -> None:
+        self._loaded.clear()
+
+
+def family_info(family: Family) -> FamilyInfo:
+    """What a caller needs to know of a family."""
+    return FamilyInfo(
+        id=family.id,
+        display_name=family.display_name,
+        description=family.description,
+        languages=family.languages,
+        parameters=family.parameters,
+        sample_rate_hz=family.s3gen.vocoder.sample_rate_hz,
+    )
+
+
+def model_engine(
+    family_id: str,
+    weights: Path | None = None,
+    *,
+    device: str = "cpu",
+    config: EngineConfig | None = None,
+) -> DeviceEngine:
+    """An engine for one family, not yet started; the weights are read when it starts.
+
+    Raises ConfigError for an unknown family, or one whose weights must be named and are not.
+    """
+    family = FAMILIES.get(family_id)
+    if family is None:
+        raise ConfigError(f"there is no model family {family_id!r}, only {', '.join(FAMILIES)}")
+    folder = bundled_folder(family) if weights is None else weights
+    source = FamilySource(family, lambda: load_models(family, folder, device=device))
+    config = config or EngineConfig()
+    return DeviceEngine(ModelDevice([source], config), config)
