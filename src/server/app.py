@@ -18,6 +18,7 @@ from chatterbox.errors import ConfigError
 from chatterbox.process.grpc_options import server_options
 from chatterbox.process.metrics import metrics_endpoint
 from chatterbox.synthesis import Synthesizer
+from chatterbox.v1 import models_service_pb2, text_to_speech_service_pb2, voices_service_pb2
 from chatterbox.v1.models_service_pb2_grpc import add_ModelsServiceServicer_to_server
 from chatterbox.v1.text_to_speech_service_pb2_grpc import (
     add_TextToSpeechServiceServicer_to_server,
@@ -33,10 +34,11 @@ from server.settings import ServerSettings
 from server.speech import TextToSpeechService
 from server.voices import VoicesService
 
-SERVICES = (
-    "chatterbox.v1.TextToSpeechService",
-    "chatterbox.v1.VoicesService",
-    "chatterbox.v1.ModelsService",
+# From the descriptors, which reflection shows only if their modules are loaded.
+SERVICES = tuple(
+    service.full_name
+    for module in (text_to_speech_service_pb2, voices_service_pb2, models_service_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
 )
 TONE_VOICES = Path(str(resources.files("chatterbox"))) / "assets" / "tone" / "voices"
 CLOSING_S = 1.0  # for calls that do not speak: lists end by themselves, health watches never
@@ -113,7 +115,10 @@ def build_engine(settings: ServerSettings) -> Engine:
     )
     if settings.engine == "tone":
         return ToneEngine(config)
-    raise ConfigError("the engine of the models is not there yet; use --engine tone")
+    # Here and not above: whoever serves tones need not wait for torch.
+    from chatterbox.engine.model_device import model_engine
+
+    return model_engine(settings.family, settings.weights, device=settings.device, config=config)
 
 
 def _voice_roots(settings: ServerSettings) -> list[Path]:
