@@ -144,12 +144,12 @@ def test_without_guidance_the_other_row_has_no_say(subject: Subject) -> None:
 
 def test_tokens_drawn_with_torch_start_as_the_reference_s(subject: Subject) -> None:
     """Informational beyond the first tokens: one last-bit difference moves every later draw."""
-    expected = subject.tensors["sampled_seed1234.tokens"][0].tolist()
+    expected = subject.tensors["sampled_seed1234.tokens"][0, :3].tolist()
     torch.manual_seed(1234)
     settings = LLAMA if subject.guided else GPT2
     tokens, _ = speak(subject, settings, count=len(expected), multinomial=True)
 
-    assert tokens[:3] == expected[:3]
+    assert tokens == expected
 
 
 class Decoder:
