@@ -69,7 +69,7 @@ async def serving(
     Raises ConfigError or CheckpointError when it cannot start.
     """
     engine = engine or build_engine(settings)
-    voices = VoiceLibrary(_voice_roots(settings))
+    voices = VoiceLibrary(voice_roots(settings))
     admission = Admission(settings.max_streams)
     health = ServiceHealth(SERVICES)
     registry = CollectorRegistry()
@@ -121,7 +121,7 @@ def build_engine(settings: ServerSettings) -> Engine:
     return model_engine(settings.family, settings.weights, device=settings.device, config=config)
 
 
-def _voice_roots(settings: ServerSettings) -> list[Path]:
+def voice_roots(settings: ServerSettings) -> list[Path]:
     """Where voices are looked for; the operator's own win."""
     bundled = TONE_VOICES if settings.engine == "tone" else bundled_voices()
     if settings.voices is None:

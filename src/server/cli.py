@@ -8,6 +8,7 @@ import typer
 from typer.exceptions import TyperException
 
 from chatterbox.errors import ChatterboxError
+from server.cli_evaluate import evaluate
 from server.cli_lists import models, voices
 from server.cli_say import say
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command()(say)
 app.command()(voices)
 app.command()(models)
+app.command()(evaluate)
 
 
 @app.command(

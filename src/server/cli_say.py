@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ import grpc
 import typer
 
 from chatterbox.errors import InvalidRequest
+from chatterbox.speech import MAX_TEXT_CHARACTERS
 from chatterbox.v1 import synthesis_pb2 as pb
 from chatterbox.v1.text_to_speech_service_pb2_grpc import TextToSpeechServiceStub
 from server.cli_connection import connected
@@ -183,13 +185,17 @@ async def _standard_input() -> AsyncIterator[str]:
             piece = os.read(sys.stdin.fileno(), READ_BYTES)
             try:
                 asyncio.run_coroutine_threadsafe(pieces.put(piece), loop).result()
-            except RuntimeError:  # the loop has ended
+            except (RuntimeError, CancelledError):  # the loop has ended, or is about to
                 return
             if not piece:
                 return
 
     threading.Thread(target=read, name="standard input", daemon=True).start()
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    while piece := await pieces.get():
-        if text := decoder.decode(piece):
-            yield text
+    count = 0
+    # Enough for the server to refuse it, and not more: a write into a call that it has already
+    # ended would hide its reason.
+    while count <= MAX_TEXT_CHARACTERS and (piece := await pieces.get()):
+        text = decoder.decode(piece)
+        count += len(text)
+        yield text

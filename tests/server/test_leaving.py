@@ -251,10 +251,12 @@ async def test_a_bug_is_an_internal_error_that_tells_nothing_but_where_to_look(
             assert [line["code"] for line in mine if line["event"] == "call"] == ["INTERNAL"]
 
 
-async def messages_forever() -> AsyncIterator[pb.StreamingSynthesizeRequest]:
+async def many_messages(count: int) -> AsyncIterator[pb.StreamingSynthesizeRequest]:
     yield CONFIG
-    while True:
+    for _ in range(count):
         yield text("")
+    # A grpc.aio client that writes on after the server has ended the call hides its status.
+    await asyncio.sleep(5)
 
 
 async def test_messages_without_end_are_bounded(
@@ -262,6 +264,6 @@ async def test_messages_without_end_are_bounded(
 ) -> None:
     monkeypatch.setattr("server.live.MAX_INPUTS", 50)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        async for _ in client.stub.StreamingSynthesize(messages_forever()):
+        async for _ in client.stub.StreamingSynthesize(many_messages(51)):
             pass
     assert refusal(caught.value).info.reason == "TOO_MANY_MESSAGES"
