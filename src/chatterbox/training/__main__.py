@@ -16,7 +16,7 @@ from chatterbox.text.phonemes import phonemes_of
 from chatterbox.training import corpus, data, speakers, train_flow, train_t3, train_tokenizer
 from chatterbox.training import train_vocoder as vocoder
 from chatterbox.training.export import export
-from chatterbox.training.links import MORPH, evaluation_sentences
+from chatterbox.training.links import MORPH, evaluation_sentences, report
 from chatterbox.training.loop import Run
 from chatterbox.training.teacher import Recordings, Teacher, morph
 
@@ -64,11 +64,17 @@ def tokens(workdir: Path) -> None:
         train_flow.write_tokens(workdir, voice)
 
 
+def links(workdir: Path) -> None:
+    """Judge every link by a recogniser; the figures go to `links.txt`."""
+    (workdir / "links.txt").write_text("\n".join(report(workdir)) + "\n")
+
+
 PREPARATIONS: dict[str, Callable[[Path], None]] = {
     "corpus": make_corpus,
     "render": render,
     "features": features,
     "tokens": tokens,
+    "links": links,
     "export": export,
 }
 TRAININGS: dict[str, Callable[[Path, Run], None]] = {
@@ -79,7 +85,7 @@ TRAININGS: dict[str, Callable[[Path, Run], None]] = {
     "t3": train_t3.train_t3,
 }
 ORDER = (
-    "corpus", "render", "features", "tokenizer", "tokens", "pitch", "flow", "t3", "vocoder", "export",
+    "corpus", "render", "features", "tokenizer", "tokens", "pitch", "flow", "t3", "vocoder", "links", "export",
 )  # fmt: skip
 
 

@@ -172,3 +172,30 @@ def _choose(logits: Tensor, drawing: Drawing, generator: torch.Generator) -> int
     ordered, ids = chances.sort(descending=True)
     ordered[ordered.cumsum(0) - ordered > drawing.top_p] = 0
     return int(ids[torch.multinomial(ordered, 1, generator=generator)])
+
+
+def report(workdir: Path, count: int = 20) -> list[str]:
+    """One line per link and voice: the teacher, true mels, true tokens, text."""
+    sentences = evaluation_sentences(count)
+    recogniser, teacher = Recogniser(threads=1), Teacher()
+    vocoder, flow, t3 = averaged_vocoder(workdir), averaged_flow(workdir), averaged_t3(workdir)
+    embeddings = torch.load(workdir / "speakers.pt", weights_only=True).mean(1)
+    lines = []
+    for voice, embedding in enumerate(torch.nn.functional.normalize(embeddings, dim=-1)):
+        speaker = embedding[None]
+        said = [taught(sentence, voice, teacher).samples for sentence in sentences]
+        drawing = Drawing(temperature=0.5)
+        spoken = [speak_tokens(t3, phonemes_of(s), speaker, drawing) for s in sentences]
+        clips = {
+            "teacher": said,
+            "copy": [sound(vocoder, mel_of(samples)) for samples in said],
+            "tokens": [
+                sound(vocoder, mel_from_tokens(flow, tokens_of(workdir, samples), speaker))
+                for samples in said
+            ],
+            "text": [sound(vocoder, mel_from_tokens(flow, ids, speaker)) for ids in spoken],
+        }
+        lines += [
+            f"{link} voice {voice}: {score(recogniser, sentences, c)}" for link, c in clips.items()
+        ]
+    return lines
