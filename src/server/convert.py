@@ -40,7 +40,7 @@ UNKNOWN_SIZE = 0xFFFF_FFFF  # in a WAV header: until the stream ends
 
 _RESOURCE_ID: Final = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")
-_OPTIONS: Final = (
+OPTIONS: Final = (
     "seed",
     "temperature",
     "exaggeration",
@@ -162,7 +162,7 @@ def audio_encoding(config: pb.AudioConfig) -> pb.AudioEncoding.ValueType:
 
 def sampling(options: pb.SynthesisOptions) -> Sampling:
     """The options that are set; raises InvalidRequest for one out of range."""
-    return Sampling(**{name: getattr(options, name) for name in _OPTIONS if options.HasField(name)})
+    return Sampling(**{name: getattr(options, name) for name in OPTIONS if options.HasField(name)})
 
 
 def resource_id(name: str, *, collection: str, field: str) -> str:
@@ -280,7 +280,7 @@ def model_message(family: FamilyInfo) -> model_pb2.Model:
     """A model family."""
     defaults = {
         name: value
-        for name in _OPTIONS
+        for name in OPTIONS
         if (value := getattr(family.defaults, name)) is not None and name in family.parameters
     }
     return model_pb2.Model(
