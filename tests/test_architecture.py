@@ -60,7 +60,7 @@ def test_what_needs_no_torch_loads_none(module: str) -> None:
 
 
 def test_the_engine_is_where_torch_is_loaded() -> None:
-    assert _loads_torch("chatterbox.engine.engine")
+    assert _loads_torch("chatterbox.engine.model_device")
 
 
 @pytest.mark.parametrize("path", _written_files(), ids=lambda path: str(path.relative_to(SOURCE)))
