@@ -66,5 +66,5 @@ $(VENV)/.serve: pyproject.toml $(VENV)/.venv
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.venv
 	@echo "Installing what the tests need ..."
-	@$(PIP) -e '.[engine,evaluate,train,dev]'
+	@$(PIP) -e '.[engine,evaluate,dev]'
 	@touch $@ $(VENV)/.serve
