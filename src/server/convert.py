@@ -235,8 +235,7 @@ class Responses:
             case Warned():
                 warning = pb.SynthesisWarning(code=event.code, message=event.message)
                 return pb.StreamingSynthesizeResponse(warning=warning)
-            case Summary():
-                return pb.StreamingSynthesizeResponse(summary=_summary(event))
+        return pb.StreamingSynthesizeResponse(summary=_summary(event))
 
     def _started(self, event: Started) -> pb.SynthesisStarted:
         return pb.SynthesisStarted(

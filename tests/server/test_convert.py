@@ -138,6 +138,24 @@ def test_fields_are_named_as_the_client_wrote_them(field: str, live: str, whole:
     assert convert.wire_field(field, is_live=False) == whole
 
 
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({}, "REQUIRED"),
+        ({"input": pb.SynthesisInput()}, "REQUIRED"),
+        ({"audio_config": pb.AudioConfig(audio_encoding=3)}, "UNSUPPORTED_ENCODING"),  # type: ignore[arg-type]
+        ({"voice": pb.VoiceSelection(language_code="en_US!")}, "INVALID_LANGUAGE"),
+        ({"voice": pb.VoiceSelection(model="tiny")}, "INVALID_NAME"),
+        ({"options": pb.SynthesisOptions(top_p=-1)}, "OUT_OF_RANGE"),
+    ],
+)
+def test_a_wrong_request_is_refused(wrong: dict[str, Any], reason: str) -> None:
+    text = {"input": pb.SynthesisInput(text="Hello.")} if wrong and "input" not in wrong else {}
+    with pytest.raises(InvalidRequest) as caught:
+        convert.speech_request(pb.SynthesizeRequest(**text | wrong))
+    assert caught.value.reason == reason
+
+
 @given(st.text(max_size=80) | st.from_regex(r"voices/[a-z0-9-]{1,64}", fullmatch=True))
 def test_a_resource_id_has_one_spelling_or_is_refused(name: str) -> None:
     with contextlib.suppress(InvalidRequest):
