@@ -41,7 +41,7 @@ async def test_the_client_of_the_readme_speaks(running: RunningServer, tmp_path:
 
     assert process.returncode == 0, errors.decode()
     assert b"real_time_factor" in shown
-    (written,) = tmp_path.glob("*.wav")
+    (written,) = tmp_path.glob("*.wav")  # noqa: ASYNC240  # a test may block
     with wave.open(str(written)) as file:
         assert file.getframerate() == 24_000
         assert file.getnframes() > 24_000
