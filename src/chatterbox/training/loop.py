@@ -1,4 +1,8 @@
-"""Loop: one training, resumable, with a cosine learning rate and an average of the weights."""
+"""Loop: one training, resumable, with a cosine learning rate and an average of the weights.
+
+Where `torch.distributed` is initialised, every process draws its own batches and the gradients
+are averaged: two processes of one thread each keep two cores busier than two threads.
+"""
 
 import time
 from abc import ABC, abstractmethod
@@ -7,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from chatterbox.training.checkpoints import Average, load, save
 
@@ -55,8 +59,9 @@ def train(task: Task, run: Run, path: Path) -> Average:
     )
     average = Average(task.trained, run.average)
     step = _resume(path, task, average, optimizer)
-    torch.manual_seed(run.seed + step)
-    rng = np.random.default_rng(run.seed + step)
+    rank = distributed.get_rank() if distributed.is_initialized() else 0
+    torch.manual_seed(run.seed + step + 1_000_003 * rank)
+    rng = np.random.default_rng(run.seed + step + 1_000_003 * rank)
     saved = time.monotonic()
     sums: dict[str, float] = {}
     cpu = time.process_time()
@@ -66,6 +71,7 @@ def train(task: Task, run: Run, path: Path) -> Average:
         loss, figures = task.loss(step, rng)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        _share_gradients(parameters)
         norm = nn.utils.clip_grad_norm_(parameters, run.clip, foreach=True)
         if torch.isfinite(norm):
             optimizer.step()
@@ -73,6 +79,8 @@ def train(task: Task, run: Run, path: Path) -> Average:
         average.update(task.trained, step)
         for name, value in {"loss": loss.item(), "norm": norm.item(), **figures}.items():
             sums[name] = sums.get(name, 0.0) + value
+        if rank > 0:
+            continue
         if step % run.log_every == 0:
             used, cpu = time.process_time() - cpu, time.process_time()
             _log(path, step, sums, used, run.log_every)
@@ -81,6 +89,19 @@ def train(task: Task, run: Run, path: Path) -> Average:
             saved = time.monotonic()
             _save(path, task, average, optimizer, step)
     return average
+
+
+def _share_gradients(parameters: list[nn.Parameter]) -> None:
+    if not distributed.is_initialized():
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    position = 0
+    for gradient in gradients:
+        gradient.copy_(flat[position : position + gradient.numel()].view_as(gradient))
+        position += gradient.numel()
 
 
 def _resume(path: Path, task: Task, average: Average, optimizer: torch.optim.Optimizer) -> int:

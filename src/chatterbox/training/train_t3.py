@@ -186,7 +186,9 @@ class T3Task(Task):
         total = scores.mean()
         figures = {
             "ce": scores[said].mean().item() if said.any() else 0.0,
-            "right": (logits.argmax(-1) == targets)[said].float().mean().item(),
+            "right": (logits.argmax(-1) == targets)[said].float().mean().item()
+            if said.any()
+            else 0.0,
             "tokens": float(len(targets)),
         }
         if guided:
