@@ -113,8 +113,8 @@ def _levelled(wav: torch.Tensor, dbfs: float | None) -> torch.Tensor:
     """The samples (n,) at a root-mean-square level, silence excepted."""
     if dbfs is None:
         return wav
-    level = wav.square().mean().clamp(min=1e-12).sqrt()
-    return wav * (10.0 ** (dbfs / 20.0) / level)
+    wanted: float = 10.0 ** (dbfs / 20.0)
+    return wav * (wanted / wav.square().mean().clamp(min=1e-12).sqrt())
 
 
 def _check_samples(clip: Clip) -> None:
