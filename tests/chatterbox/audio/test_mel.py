@@ -35,8 +35,8 @@ def test_a_tone_lies_in_the_filter_around_it(hz: float) -> None:
     ):
         n_fft = 1920 if rate == 24000 else 400
         bank = mel.slaney_filterbank(rate, n_fft, filters, 0.0, 8000.0)
-        loudest = bank[frames.mean(1).argmax()]
-        assert abs(int(loudest.argmax()) * rate / n_fft - hz) <= 2 * rate / n_fft
+        loudest, place = bank[frames.mean(1).argmax()], round(hz * n_fft / rate)
+        assert loudest[place - 1 : place + 2].max() > 0.0
 
 
 def test_the_tokenizer_floors_80_db_below_the_loudest() -> None:
