@@ -21,7 +21,7 @@ class S3GenConditioning:
 
     prompt_tokens: Tensor  # (1, n) int64
     prompt_mel: Tensor  # (1, 2n or 2n + 1, mel bins) float32, log magnitude
-    x_vector: Tensor  # (1, 192) float32
+    x_vector: Tensor  # (1, 192) float32; of tiny (1, 256), the speaker embedding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
