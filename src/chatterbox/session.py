@@ -61,13 +61,16 @@ _Line = _Spoken | _Flushed | _Note
 class Session:
     """One stream of speech. `submit` hands an utterance to the engine."""
 
-    def __init__(self, submit: Submit, *, sample_rate_hz: int) -> None:
+    def __init__(self, submit: Submit, *, sample_rate_hz: int, must_speak: bool) -> None:
+        """With `must_speak`, a text of which no utterance can be said is an error."""
         self._submit = submit
+        self._must_speak = must_speak
         self._rate = sample_rate_hz
         self._script: deque[_Line] = deque()
         self._changed = asyncio.Event()
         self._is_complete = False
         self._error: Exception | None = None
+        self._refusal: InvalidRequest | None = None
         self._begun: list[_Spoken] = []  # those heard at least in part, since the last interrupt
         self._segment_count = 0
         self._character_count = 0
@@ -167,23 +170,36 @@ class Session:
                     await self._wait()
                     continue
                 line = self._script[0]
-                if isinstance(line, _Spoken):
-                    stream = await self._stream_of(line)
-                    if stream is not None:
-                        async for clip in stream:
-                            yield self._audio(line, clip)
-                        self._account_for(line, stream)
-                elif isinstance(line, _Flushed):
-                    yield FlushDone(flush_id=line.flush_id, offset_samples=self._offset)
-                else:
-                    yield line.event
+                async for event in self._performed(line):
+                    yield event
                 if self._script and self._script[0] is line:  # or an interrupt has cleared it
                     self._script.popleft()
             if self._error is not None:
                 raise self._error
+            if self._must_speak and self._refusal is not None and self._sequence == 0:
+                raise self._refusal
             yield self._summary()
         finally:
             self.close()
+
+    async def _performed(self, line: _Line) -> AsyncGenerator[SpeechEvent, None]:
+        if isinstance(line, _Flushed):
+            yield FlushDone(flush_id=line.flush_id, offset_samples=self._offset)
+            return
+        if isinstance(line, _Note):
+            yield line.event
+            return
+        stream = await self._stream_of(line)
+        if stream is None:
+            return
+        try:
+            async for clip in stream:
+                yield self._audio(line, clip)
+        except InvalidRequest as refusal:  # the model cannot say this one; the others it may
+            self._refusal = refusal
+            self._insert("UTTERANCE_SKIPPED", f"utterance {line.segment}: {refusal.message}")
+        else:
+            self._account_for(line, stream)
 
     def _submit_ahead(self) -> None:
         """Keep up to MAX_IN_FLIGHT utterances with the engine; a full one is asked again later."""

@@ -58,7 +58,7 @@ class Synthesizer:
         """
         check_text(text)
         cast = self._cast(config)
-        session = self._session(cast)
+        session = self._session(cast, must_speak=True)
         session.text_arrived(len(text))
         session.say(segments(text, cast.language))
         session.complete()
@@ -81,7 +81,7 @@ class Synthesizer:
         raised by `inputs` ends the stream with that error.
         """
         cast = self._cast(config)
-        session = self._session(cast)
+        session = self._session(cast, must_speak=False)
         yield _started(cast)
         listener = _Listener(session, cast.language, config.max_buffer_delay_s)
         listening = asyncio.create_task(listener.run(inputs))
@@ -129,11 +129,11 @@ class Synthesizer:
             ),
         )
 
-    def _session(self, cast: _Cast) -> Session:
+    def _session(self, cast: _Cast, *, must_speak: bool) -> Session:
         def submit(text: str, index: int, *, awaited: bool) -> SpeechStream:
             return self.engine.submit(self._utterance(cast, text, index, awaited=awaited))
 
-        session = Session(submit, sample_rate_hz=cast.family.sample_rate_hz)
+        session = Session(submit, sample_rate_hz=cast.family.sample_rate_hz, must_speak=must_speak)
         for name in cast.ignored:
             session.warn("PARAMETER_IGNORED", f"the model {cast.family.id!r} has no {name}")
         return session

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from chatterbox.engine.config import EngineConfig
+from chatterbox.engine.engine import DeviceEngine
 from chatterbox.engine.protocol import FamilyInfo
+from chatterbox.engine.sequence import Sequence
 from chatterbox.engine.tone import TONE_FAMILY, ToneDevice, ToneEngine
 from chatterbox.errors import EngineStopped, InvalidRequest, NotFound, Overloaded
 from chatterbox.session import GAP_S
@@ -468,3 +470,28 @@ async def test_an_error_among_the_inputs_ends_the_stream_with_it(voices: VoiceLi
         with pytest.raises(InvalidRequest, match="config twice"):
             await all_of(tts.speak_live(SEEDED, broken()))
         await until(lambda: tts.engine.active_count == 0)
+
+
+class Illiterate(ToneDevice):
+    """A tone device that cannot read capital letters."""
+
+    def admit(self, sequence: Sequence) -> None:
+        if sequence.utterance.text.isupper():
+            raise InvalidRequest("capitals cannot be read", field="text")
+
+
+async def test_an_utterance_the_model_refuses_is_passed_over(voices: VoiceLibrary) -> None:
+    engine = DeviceEngine(Illiterate())
+    await engine.start()
+    tts = Synthesizer(engine=engine, voices=voices)
+    spoken = "This is a sentence that is long enough to stand alone."
+    events = await all_of(tts.speak(SEEDED, f"{spoken} {spoken.upper()} {spoken}"))
+    assert_whole(events)
+    assert [event.code for event in events if isinstance(event, Warned)] == ["UTTERANCE_SKIPPED"]
+    assert sum(len(audio.clip) for audio in audio_of(events)) == spoken_samples(spoken, spoken)
+
+    with pytest.raises(InvalidRequest, match="capitals"):
+        await all_of(tts.speak(SEEDED, spoken.upper()))
+    silent = await all_of(tts.speak_live(SEEDED, given(TextFragment(spoken.upper()))))
+    assert [type(event) for event in silent] == [Started, Warned, Summary]
+    await engine.stop()

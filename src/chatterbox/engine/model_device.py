@@ -63,7 +63,8 @@ class ModelDevice:
     ) -> None:
         self._sources = tuple(sources)
         self._config = config
-        self._settings = settings
+        settings = settings or StreamSettings()
+        self._settings = replace(settings, right_tokens=config.look_ahead_tokens)
         self._families = {source.family.id: family_info(source.family) for source in sources}
         self._loaded: dict[str, _Loaded] = {}
 

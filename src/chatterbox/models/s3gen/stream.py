@@ -38,8 +38,10 @@ class StreamSettings:
     """How much of the neighbourhood a chunk is rendered with: quality against cost."""
 
     left_tokens: int = 50  # the flow hears that much of the utterance before the chunk
+    right_tokens: int = 3  # and that much after it; the last ones come out only roughly
     vocoder_frames: int = 16  # likewise the vocoder; its convolutions reach about 12
     overlap_s: float = 0.01  # of the seam, faded from the foretaste to the chunk
+    heard_is_known: bool = True  # the flow is told the mel just heard, as it is told the prompt's
 
     @property
     def kept_frames(self) -> int:
@@ -115,14 +117,13 @@ def stream_chunk(
 ) -> tuple[Tensor, StreamState]:
     """The samples (n,) of `tokens[:, state.tokens:end]`, and the state after them.
 
-    `tokens` (1, T) are the utterance's from its start; those past `end` are the look-ahead, and
-    only the encoder's `lookahead` of them are used. The last chunk must end where tokens end.
+    `tokens` (1, T) are the utterance's from its start; those past `end` are the look-ahead, of
+    which `right_tokens` are used. The last chunk must end where tokens end.
     """
-    lookahead = 0 if is_last else s3gen.config.flow.encoder.lookahead
     assert not is_last or end == tokens.shape[1], "the last chunk takes every token"
     assert end > state.tokens, "a chunk has at least one token"
     first = max(0, state.tokens - utterance.settings.left_tokens)
-    window = tokens[:, first : end + lookahead]
+    window = tokens[:, first : end + utterance.settings.right_tokens]
     fresh = _window_mel(s3gen, window, first, utterance, state)
     frames = FRAMES_PER_TOKEN * end - utterance.lost_frames - state.frames
     samples, after = _sound(s3gen, fresh[..., :frames], fresh[..., frames:], utterance.noise, state)
@@ -142,9 +143,9 @@ def _window_mel(
     condition = torch.zeros_like(mu)
     known = prompt if first > 0 else prompt + utterance.lost_frames
     condition[..., :known] = voice.prompt_mel.transpose(1, 2)[..., :known]
-    # What was heard already is as certain as the prompt.
-    heard = min(state.mel.shape[-1], news - prompt)
-    condition[..., news - heard : news] = state.mel[..., state.mel.shape[-1] - heard :]
+    if utterance.settings.heard_is_known:
+        heard = min(state.mel.shape[-1], news - prompt)
+        condition[..., news - heard : news] = state.mel[..., state.mel.shape[-1] - heard :]
     drawn: Tensor | None = None
     if flow.config.solver != "regression":
         start = FRAMES_PER_TOKEN * first
