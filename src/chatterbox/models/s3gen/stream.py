@@ -169,8 +169,9 @@ def _sound(
     start = state.frames - behind
     drawn = noise.source(start, start + around.shape[-1]).to(mel)
     wav = vocoder.decode(around, vocoder.source(f0, state.phases, drawn))[0, behind * per_frame :]
+    wav = _onset(wav, state.frames * per_frame, s3gen)
     samples, foretaste = wav[: frames * per_frame], wav[frames * per_frame :]
-    samples = _onset(samples, s3gen) if state.frames == 0 else _meet(state.foretaste[0], samples)
+    samples = _meet(state.foretaste[0], samples)
     after = replace(
         state,
         frames=state.frames + frames,
@@ -181,10 +182,10 @@ def _sound(
     return samples, after
 
 
-def _onset(samples: Tensor, s3gen: S3Gen) -> Tensor:
-    gain = onset_fade(s3gen.sample_rate_hz).to(samples)
-    gain = functional.pad(gain, (0, max(0, len(samples) - len(gain))), value=1.0)
-    return samples * gain[: len(samples)]
+def _onset(wav: Tensor, start: int, s3gen: S3Gen) -> Tensor:
+    """Fade in what lies at the beginning of the utterance; `start` is the first sample's place."""
+    gain = onset_fade(s3gen.sample_rate_hz).to(wav)[start : start + len(wav)]
+    return wav * functional.pad(gain, (0, len(wav) - len(gain)), value=1.0)
 
 
 def _meet(foretaste: Tensor, samples: Tensor) -> Tensor:
