@@ -21,7 +21,8 @@ from chatterbox.training.loop import Run
 from chatterbox.training.teacher import Recordings, Teacher, morph
 
 VOICES = ("ada", "ben")
-UTTERANCES, MORPHED = 5500, 1000  # 9.5 h of the female voice, 1.75 h of the male
+SENTENCES = 5800  # 10 h of the female voice
+MORPHED = 1000  # 1.75 h of the male
 
 RUNS = {
     "tokenizer": Run(steps=6000, learning_rate=1.5e-3),
@@ -35,7 +36,7 @@ RUNS = {
 def make_corpus(workdir: Path) -> None:
     """Fetch the texts and write `corpus.jsonl`."""
     barred = frozenset(sentence.lower() for sentence in evaluation_sentences(1000))
-    corpus.write(corpus.fetch(workdir), workdir / "corpus.jsonl", count=12000, barred=barred)
+    corpus.write(corpus.fetch(workdir), workdir / "corpus.jsonl", count=SENTENCES, barred=barred)
 
 
 def render(workdir: Path) -> None:
@@ -43,7 +44,7 @@ def render(workdir: Path) -> None:
     rows = [json.loads(line) for line in (workdir / "corpus.jsonl").read_text().splitlines()]
     female, male = (Recordings(workdir / voice) for voice in VOICES)
     teacher = Teacher()
-    for row in rows[len(female.entries) : UTTERANCES]:
+    for row in rows[len(female.entries) :]:
         rendering = teacher.render(phonemes_of(row["text"]), seed=row["id"])
         female.append(row["id"], row["text"], rendering)
     for i in range(len(male.entries), MORPHED):
@@ -54,7 +55,7 @@ def render(workdir: Path) -> None:
 def features(workdir: Path) -> None:
     """Mels, labels and pitch of all recordings."""
     for voice in VOICES:
-        data.extract(workdir / voice, limit=UTTERANCES)
+        data.extract(workdir / voice, limit=10**6)
 
 
 def tokens(workdir: Path) -> None:

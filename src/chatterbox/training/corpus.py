@@ -153,6 +153,25 @@ def everyday_sentence(rng: random.Random) -> str:
     return text[0].upper() + text[1:]
 
 
+_REPLIES = """Yes|No|Okay|Hello|Hi|Thanks|Thank you|Please|Sorry|Good morning|Good night|Goodbye|Of course|Maybe
+|Not yet|Why|Why not|What|Who|When|Where|How much|Really|Right|Wait|Stop|Come here|Let's go|I see|I know|I don't know
+|Never mind|Well|Great|Fine|All right|See you|Me too|Not at all|Go on|Be careful|Look|Listen|Oh no|Sure|Exactly
+|It works|Come in|Hurry up|Well done|That's it|So what|Good|Bad|Hey|Ready|Next|Done""".replace(
+    "\n", ""
+).split("|")
+
+
+def short_utterance(rng: random.Random, sentences: list[str]) -> str:
+    """A reply, a word or two out of a sentence, or a few of them in a row."""
+    if rng.random() < 0.3:
+        text = rng.choice(_REPLIES)
+    else:
+        words = re.findall(r"[A-Za-z']+", rng.choice(sentences)) or ["Well"]
+        start, size = rng.randrange(len(words)), rng.choice([1, 1, 2, 3])
+        text = " ".join(words[start : start + size])
+    return text[0].upper() + text[1:] + rng.choice(["."] * 4 + ["!", "?"])
+
+
 def number_sentence(rng: random.Random) -> str:
     """One sentence with a number, date, time, price, spelled word or telephone number."""
     n = rng.choice([rng.randint(0, 20), rng.randint(20, 999), rng.randint(1000, 99999)])
@@ -191,7 +210,9 @@ def _joined(sentences: Iterator[str], rng: random.Random) -> str:
 def build(
     root: Path, *, count: int, barred: frozenset[str] = frozenset(), seed: int = 1
 ) -> list[str]:
-    """`count` distinct utterances: 62 % WordNet, 15 % Austen, 15 % everyday, 8 % numbers.
+    """`count` distinct sentences: 62 % WordNet, 15 % Austen, 15 % everyday, 8 % numbers.
+
+    An eighth as many short ones, a word or a few, come on top.
 
     `barred` sentences (lower case) are kept out: they are for the evaluation.
     """
@@ -214,6 +235,11 @@ def build(
         else:
             text = number_sentence(rng)
         if _MIN_CHARS <= len(text) <= _MAX_CHARS and text.lower() not in barred:
+            texts[text] = None
+    whole = len(texts)
+    while len(texts) < whole + count // 8:
+        text = short_utterance(rng, wordnet)
+        if len(text) <= 40:
             texts[text] = None
     return list(texts)
 

@@ -32,17 +32,22 @@ def trained_tokenizer(workdir: Path) -> S3Tokenizer:
 
 @torch.inference_mode()
 def write_tokens(workdir: Path, voice: str) -> None:
-    """Tokens of every utterance, as int16 beside the features, at the same offsets."""
+    """Tokens of every utterance, as int16 beside the features, at the same offsets.
+
+    Goes on after those that are there: delete the file after training another tokenizer.
+    """
     tokenizer = trained_tokenizer(workdir)
     features = Features(workdir / voice)
     target = workdir / voice / "tokens.i16"
-    with target.with_suffix(".partial").open("wb") as file:
+    done = target.stat().st_size // 2 if target.exists() else 0
+    with target.open("ab") as file:
         for span in features.spans:
+            if span.start < done:
+                continue
             rows = features.tokenizer_mel[span.start * 4 : (span.start + span.tokens) * 4]
             mel = torch.from_numpy(np.asarray(rows, np.float32).T[None].copy())
             tokens, _ = tokenizer(mel, torch.tensor([mel.shape[-1]]))
             file.write(tokens[0].numpy().astype(np.int16).tobytes())
-    target.with_suffix(".partial").replace(target)
 
 
 @dataclass
