@@ -13,7 +13,7 @@ from chatterbox.models.checkpoint import S3GEN_OPTIONAL, load_strict, without_st
 from chatterbox.models.s3gen.config import S3GenConfig
 from chatterbox.models.s3gen.model import S3Gen
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two busy cores are enough
 
 FAMILY = "embed_ref"
 CLIPS = ("ref10s", "ref5p37s")

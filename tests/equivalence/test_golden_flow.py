@@ -13,7 +13,7 @@ from chatterbox.models.checkpoint import load_strict, without_storage
 from chatterbox.models.s3gen.config import S3GenConfig
 from chatterbox.models.s3gen.flow import Flow, cosine_times
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two busy cores are enough
 
 CONFIGS = {"flow": S3GenConfig.standard, "flow_meanflow": S3GenConfig.meanflow}
 MANIFESTS = {"flow": "s3gen", "flow_meanflow": "s3gen_meanflow"}

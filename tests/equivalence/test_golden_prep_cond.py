@@ -21,7 +21,7 @@ from chatterbox.models.s3gen.model import S3Gen
 from chatterbox.models.voice_encoder.model import VoiceEncoder
 from chatterbox.voices.cloning import ReferenceRules, clone, loudness_gain
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two busy cores are enough
 
 FAMILY = "prep_cond"
 CLIPS = {"f24": ("wav24_i16", 24000), "f16": ("wav16_i16", 16000)}
