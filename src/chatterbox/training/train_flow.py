@@ -39,8 +39,12 @@ def write_tokens(workdir: Path, voice: str) -> None:
     tokenizer = trained_tokenizer(workdir)
     features = Features(workdir / voice)
     target = workdir / voice / "tokens.i16"
-    done = target.stat().st_size // 2 if target.exists() else 0
-    with target.open("ab") as file:
+    written = target.stat().st_size // 2 if target.exists() else 0
+    ends = [0, *(span.start + span.tokens for span in features.spans)]
+    done = max(end for end in ends if end <= written)
+    with target.open("r+b" if target.exists() else "w+b") as file:
+        file.truncate(2 * done)  # an utterance that was cut off is read again
+        file.seek(2 * done)
         for span in features.spans:
             if span.start < done:
                 continue
