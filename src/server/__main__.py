@@ -45,8 +45,10 @@ def _announce(running: RunningServer) -> None:
     voices = ", ".join(voice.id for voice in running.voices.list()) or "none"
     lines = [
         f"Chatterbox is listening on {running.address} (models: {models}; voices: {voices})",
-        'Try:  chatterbox say "Hello there." -o hello.wav',
-        "Stop: Ctrl-C",
+        "Try, in another terminal:",
+        '  make say TEXT="Hello there." OUT=hello.wav',
+        '  chatterbox say "Hello there." -o hello.wav',
+        "Stop with Ctrl-C",
     ]
     if running.metrics_port is not None:
         lines.insert(1, f"Metrics are on port {running.metrics_port}")

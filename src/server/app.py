@@ -1,5 +1,6 @@
 """The composition root: builds a model server in order and takes it down in reverse."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -115,7 +116,9 @@ def build_engine(settings: ServerSettings) -> Engine:
     )
     if settings.engine == "tone":
         return ToneEngine(config)
-    # Here and not above: whoever serves tones need not wait for torch.
+    # Spinning OpenMP threads collapse on a busy machine (docs/experiments.md). Read once, when
+    # torch is loaded: here and not above, as whoever serves tones need not wait for it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from chatterbox.engine.model_device import model_engine
 
     return model_engine(settings.family, settings.weights, device=settings.device, config=config)

@@ -54,8 +54,9 @@ class ServiceHealth:
     async def _say(self, *, serving: bool) -> None:
         if serving is self._is_serving:
             return
+        if self._is_serving is not None:
+            log.info("health changed", serving=serving)
         self._is_serving = serving
         status = health_pb2.HealthCheckResponse.ServingStatus
         for name in self._names:
             await self._servicer.set(name, status.SERVING if serving else status.NOT_SERVING)
-        log.info("health changed", serving=serving)

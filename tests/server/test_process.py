@@ -145,3 +145,18 @@ async def test_a_folder_that_is_not_there_is_one_line_and_exit_code_2() -> None:
     code, errors = await failure("--engine", "tone", "--voices", "/no/such/folder")
     assert (code, errors.count("\n")) == (2, 1)
     assert "/no/such/folder" in errors
+
+
+async def test_weights_that_are_not_there_are_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    code, errors = await failure("--listen", "127.0.0.1:0", "--weights", str(missing))
+    assert (code, errors.count("\n")) == (2, 1)
+    assert str(missing) in errors
+
+
+async def test_weights_that_are_damaged_are_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    for name in ("t3", "s3gen", "ve"):
+        (tmp_path / f"{name}.safetensors").write_bytes(b"no tensors here")
+    code, errors = await failure("--listen", "127.0.0.1:0", "--weights", str(tmp_path))
+    assert (code, errors.count("\n")) == (2, 1)
+    assert str(tmp_path) in errors
