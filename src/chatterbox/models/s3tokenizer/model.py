@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from chatterbox.audio.mel import slaney_filterbank, tokenizer_log_mel
+from chatterbox.models.layers.rotary import rotary_frequencies, rotate
 from chatterbox.models.s3tokenizer.config import LEVELS, S3TokenizerConfig
 
 _N_FFT = 400
@@ -32,18 +33,6 @@ def quantize(prequant: Tensor) -> Tensor:
     return (digits * weights).sum(-1)
 
 
-def _rotary(steps: int, dim: int, theta: float, like: Tensor) -> tuple[Tensor, Tensor]:
-    inverse = theta ** -(torch.arange(0, dim, 2, device=like.device).float() / dim)
-    angles = torch.outer(torch.arange(steps, device=like.device).float(), inverse)
-    angles = torch.cat([angles, angles], dim=-1)
-    return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
-
-
-def _rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    first, second = x.chunk(2, dim=-1)
-    return x * rotary[0] + torch.cat([-second, first], dim=-1) * rotary[1]
-
-
 class _Attention(nn.Module):
     """Rotary self-attention, plus a depth-wise convolution of the values (the FSMN memory)."""
 
@@ -57,7 +46,7 @@ class _Attention(nn.Module):
         self.out = nn.Linear(width, width)
         self.fsmn_block = nn.Conv1d(width, width, taps, padding=taps // 2, groups=width, bias=False)
 
-    def forward(self, x: Tensor, mask: Tensor | None, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None, rotation: Tensor) -> Tensor:
         B, T, D = x.shape
 
         def split(projected: Tensor) -> Tensor:
@@ -65,8 +54,8 @@ class _Attention(nn.Module):
 
         value = self.value(x)
         attended = functional.scaled_dot_product_attention(
-            _rotate(split(self.query(x)), rotary),
-            _rotate(split(self.key(x)), rotary),
+            rotate(split(self.query(x)), rotation),
+            rotate(split(self.key(x)), rotation),
             split(value),
             attn_mask=None if mask is None else mask[:, None, None],
         )
@@ -92,8 +81,8 @@ class _Block(nn.Module):
         )
         self.mlp_ln = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, mask: Tensor | None, rotary: tuple[Tensor, Tensor]) -> Tensor:
-        x = x + self.attn(self.attn_ln(x), mask, rotary)
+    def forward(self, x: Tensor, mask: Tensor | None, rotation: Tensor) -> Tensor:
+        x = x + self.attn(self.attn_ln(x), mask, rotation)
         grown: Tensor = x + self.mlp(self.mlp_ln(x))
         return grown
 
@@ -118,9 +107,11 @@ class _Encoder(nn.Module):
         x = x.transpose(1, 2)
         steps = x.shape[1]
         mask = None if lengths is None else lengths_to_mask(lengths, steps)
-        rotary = _rotary(steps, self.config.head_dim, self.config.rotary_theta, x)
+        frequencies = rotary_frequencies(self.config.head_dim, self.config.rotary_theta)
+        angles = torch.outer(torch.arange(steps).float(), frequencies).to(x.device)
+        rotation = torch.cat([angles.cos(), angles.sin()], dim=-1)
         for block in self.blocks:
-            x = block(x, mask, rotary)
+            x = block(x, mask, rotation)
         return x, lengths
 
 
