@@ -13,10 +13,18 @@ from pathlib import Path
 import torch
 
 from chatterbox.text.phonemes import phonemes_of
-from chatterbox.training import corpus, data, speakers, train_flow, train_t3, train_tokenizer
+from chatterbox.training import (
+    corpus,
+    data,
+    speakers,
+    train_finish,
+    train_flow,
+    train_t3,
+    train_tokenizer,
+)
 from chatterbox.training import train_vocoder as vocoder
 from chatterbox.training.export import export
-from chatterbox.training.links import MORPH, evaluation_sentences, report
+from chatterbox.training.links import MORPH, averaged_flow, evaluation_sentences, report
 from chatterbox.training.loop import Run
 from chatterbox.training.teacher import Recordings, Teacher, morph
 
@@ -27,6 +35,9 @@ MORPHED = 1000  # 1.75 h of the male
 RUNS = {
     "tokenizer": Run(steps=6000, learning_rate=1.5e-3),
     "vocoder": Run(steps=12000, learning_rate=1e-3, betas=(0.8, 0.98), clip=5.0),
+    "finish": Run(
+        steps=4000, learning_rate=3e-4, warm_up=60, betas=(0.8, 0.98), clip=5.0, average=0.998
+    ),
     "pitch": Run(steps=2500, learning_rate=1e-3),
     "flow": Run(steps=8000, learning_rate=1e-3),
     "t3": Run(steps=8000, learning_rate=1.5e-3, betas=(0.9, 0.95), warm_up=200),
@@ -70,6 +81,11 @@ def links(workdir: Path) -> None:
     (workdir / "links.txt").write_text("\n".join(report(workdir)) + "\n")
 
 
+def finish(workdir: Path, run: Run) -> None:
+    """The vocoder's adversarial end, on the mels of the trained flow."""
+    train_finish.train_finish(workdir, run, averaged_flow(workdir))
+
+
 PREPARATIONS: dict[str, Callable[[Path], None]] = {
     "corpus": make_corpus,
     "render": render,
@@ -81,12 +97,13 @@ PREPARATIONS: dict[str, Callable[[Path], None]] = {
 TRAININGS: dict[str, Callable[[Path, Run], None]] = {
     "tokenizer": train_tokenizer.train_tokenizer,
     "vocoder": vocoder.train_vocoder,
+    "finish": finish,
     "pitch": vocoder.train_pitch,
     "flow": train_flow.train_flow,
     "t3": train_t3.train_t3,
 }
 ORDER = (
-    "corpus", "render", "features", "tokenizer", "tokens", "pitch", "flow", "t3", "vocoder", "links", "export",
+    "corpus", "render", "features", "tokenizer", "tokens", "pitch", "flow", "t3", "vocoder", "finish", "links", "export",
 )  # fmt: skip
 
 

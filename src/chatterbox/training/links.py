@@ -65,9 +65,9 @@ def score(recogniser: Recogniser, sentences: list[str], clips: list[np.ndarray])
 
 
 def averaged_vocoder(workdir: Path) -> Vocoder:
-    """The averaged vocoder with the averaged pitch predictor, if there is one."""
+    """The averaged vocoder, finished if it is, with the averaged pitch predictor."""
     vocoder = fresh_vocoder()
-    state = load(workdir / "vocoder.pt")
+    state = load(workdir / "finish.pt") or load(workdir / "vocoder.pt")
     assert state is not None
     vocoder.load_state_dict(state["average"])
     pitch = load(workdir / "pitch.pt")

@@ -14,6 +14,7 @@ from chatterbox.training.data import Features, extract, sound_labels, symbol_ids
 from chatterbox.training.export import export
 from chatterbox.training.loop import Run, Task, train
 from chatterbox.training.teacher import FRAME, SAMPLE_RATE, Recordings, Rendering
+from chatterbox.training.train_finish import FinishTask, flow_mels
 from chatterbox.training.train_flow import FlowTask, write_tokens
 from chatterbox.training.train_t3 import T3Task, collate, lines_of
 from chatterbox.training.train_tokenizer import HELD_OUT, TokenizerTask
@@ -122,6 +123,11 @@ def test_text_to_tokens_chain_learns_and_exports(workdir: Path, tmp_path: Path) 
     assert_it_learns(T3Task(lines, speakers, places=200), workdir / "t3.pt")
     if not (workdir / "vocoder.pt").exists():
         train(VocoderTask(voices(workdir), batch=1, tokens=3), quick(1), workdir / "vocoder.pt")
+    mels = flow_mels(flow.model, voices(workdir), tokens, speakers)
+    finish = FinishTask(voices(workdir), batch=2, tokens=4, mels=mels)
+    finish.steps_here = 1000  # past the discriminators' head start
+    train(finish, quick(2), workdir / "finish.pt")
+    assert all(loss < 100 for loss in losses(workdir / "finish.pt"))
     if find_spec("resemblyzer") is None:
         pytest.skip("the export needs the weights of resemblyzer")
     export(workdir, tmp_path)
