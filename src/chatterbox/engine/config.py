@@ -6,6 +6,14 @@ from functools import cached_property
 from chatterbox.errors import ConfigError
 
 TOKEN_RATE_HZ = 25  # speech tokens in a second of speech, all families
+_POSITIVE = (
+    "slots",
+    "max_speech_tokens",
+    "max_text_tokens",
+    "chunks_per_step",
+    "prefills_per_step",
+    "threads",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +33,12 @@ class EngineConfig:
     chunk_growth: float = 1.7  # each chunk over the one before, until the largest
     max_chunk_tokens: int = 50
     chunks_per_step: int = 1  # rendered between two decode steps
+    prefills_per_step: int = 2  # texts read between them; more would stall who is speaking
     stuck_tokens: int = 50  # the same few tokens over and over for 2 s: the utterance is cut
     threads: int = 2  # of the device, when it is a CPU
 
     def __post_init__(self) -> None:
-        for name in ("slots", "max_speech_tokens", "max_text_tokens", "chunks_per_step", "threads"):
+        for name in _POSITIVE:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.max_waiting < 0 or self.look_ahead_tokens < 0:

@@ -61,7 +61,8 @@ class Scheduler:
         # Drawn sequences still hold tokens and vocoder state: they count, or a device whose
         # rendering falls behind would collect them without bound.
         room = 2 * self.config.slots - len(self.running) - len(self.voicing)
-        admitted = max(0, min(len(self._free_slots), len(self.waiting), room))
+        most = self.config.prefills_per_step
+        admitted = max(0, min(len(self._free_slots), len(self.waiting), room, most))
         prefill = tuple(self._next_waiting() for _ in range(admitted))
         for sequence in prefill:
             sequence.phase = Phase.SPEAKING

@@ -67,6 +67,14 @@ def test_running_sequences_decode_while_newcomers_prefill() -> None:
     assert plan.prefill == (second,)
 
 
+def test_a_crowd_of_newcomers_is_let_in_a_few_at_a_time() -> None:
+    scheduler = Scheduler(EngineConfig(slots=5, prefills_per_step=2))
+    crowd = [sequence() for _ in range(5)]
+    for newcomer in crowd:
+        scheduler.submit(newcomer)
+    assert [len(scheduler.plan().prefill) for _ in range(3)] == [2, 2, 1]
+
+
 def test_a_full_scheduler_refuses_at_once() -> None:
     scheduler = Scheduler(EngineConfig(slots=1, max_waiting=1))
     scheduler.submit(sequence())
@@ -176,6 +184,7 @@ def test_repetition_is_cut() -> None:
     "wrong",
     [
         {"slots": 0},
+        {"prefills_per_step": 0},
         {"max_waiting": -1},
         {"first_chunk_tokens": 3, "look_ahead_tokens": 3},
         {"chunk_growth": 0.5},
