@@ -102,6 +102,19 @@ def client(channel: grpc.aio.Channel) -> Client:
     return Client(channel)
 
 
+@pytest.fixture
+def connect() -> Callable[[RunningServer], AbstractAsyncContextManager[Client]]:
+    """A client of any server that runs."""
+
+    @asynccontextmanager
+    async def run(running: RunningServer) -> AsyncIterator[Client]:
+        address = running.address
+        async with grpc.aio.insecure_channel(address, options=client_options()) as channel:
+            yield Client(channel)
+
+    return run
+
+
 class Refusal:
     """The status of a failed call, unpacked."""
 

@@ -1,6 +1,7 @@
 """Whatever a client gets wrong: the right status, the field's name, and the server goes on."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -8,8 +9,14 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 
+from chatterbox.engine.engine import DeviceEngine
+from chatterbox.engine.protocol import EngineState
+from chatterbox.engine.sequence import Sequence
+from chatterbox.engine.tone import ToneDevice
 from chatterbox.v1 import synthesis_pb2 as pb
+from server.app import serving
 from server.convert import MAX_FLUSH_ID_CHARACTERS
+from server.settings import load_settings
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 MISSING = grpc.StatusCode.NOT_FOUND
@@ -210,6 +217,29 @@ async def test_unspeakable_text_in_a_live_session_is_a_warning(client: Any) -> N
 
     assert responses[-1].summary.segment_count == 1
     assert any(response.HasField("flush_done") for response in responses)
+
+
+class Hearing(ToneDevice):
+    """A device that loads the voice, as one of models does."""
+
+    def admit(self, sequence: Sequence) -> None:
+        sequence.utterance.conditioning()
+
+
+async def test_a_damaged_voice_fails_its_own_calls_alone(
+    voices_folder: Path, refusal: Any, connect: Any
+) -> None:
+    (voices_folder / "carol" / "conditioning.safetensors").write_bytes(b"no tensors here")
+    (voices_folder / "dan" / "voice.json").write_text("not JSON")
+    settings = load_settings(listen="127.0.0.1:0", engine="tone", voices=voices_folder)
+    async with serving(settings, engine=DeviceEngine(Hearing())) as running:
+        async with connect(running) as client:
+            for name in ("voices/carol", "voices/dan"):
+                seen = await refused(client.say("Hello.", **voice(name=name)), refusal)
+                assert seen.code is grpc.StatusCode.DATA_LOSS
+                assert seen.info.reason == "CHECKPOINT_INVALID"
+        assert running.engine.state is EngineState.READY
+        assert running.engine.active_count == running.admission.active == 0
 
 
 async def test_a_message_beyond_the_size_limit_is_refused(client: Any) -> None:

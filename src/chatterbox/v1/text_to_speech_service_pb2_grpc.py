@@ -35,10 +35,13 @@ class TextToSpeechServiceStub:
     - NOT_FOUND: no such voice or model;
     - RESOURCE_EXHAUSTED: every stream is taken; google.rpc.RetryInfo says when to try again;
     - UNAVAILABLE: the server is starting or draining; another may answer;
-    - ABORTED: a live session has been idle too long.
+    - ABORTED: a live session has been idle too long;
+    - DATA_LOSS: a stored voice is damaged; trying again does not help;
+    - INTERNAL: a bug; the server's log tells which, under the call's id.
 
     The metadata key `x-request-id` names the call in the server's log. The client may choose it
-    (at most 128 letters, digits, `-`, `_`, `.`, `:`); it is returned in the initial metadata.
+    (at most 128 letters, digits, `-`, `_`, `.`, `:`); it is returned in the initial metadata with
+    the first answer, and in the trailing metadata of a call that fails.
     """
 
     def __init__(self, channel):
@@ -69,10 +72,13 @@ class TextToSpeechServiceServicer:
     - NOT_FOUND: no such voice or model;
     - RESOURCE_EXHAUSTED: every stream is taken; google.rpc.RetryInfo says when to try again;
     - UNAVAILABLE: the server is starting or draining; another may answer;
-    - ABORTED: a live session has been idle too long.
+    - ABORTED: a live session has been idle too long;
+    - DATA_LOSS: a stored voice is damaged; trying again does not help;
+    - INTERNAL: a bug; the server's log tells which, under the call's id.
 
     The metadata key `x-request-id` names the call in the server's log. The client may choose it
-    (at most 128 letters, digits, `-`, `_`, `.`, `:`); it is returned in the initial metadata.
+    (at most 128 letters, digits, `-`, `_`, `.`, `:`); it is returned in the initial metadata with
+    the first answer, and in the trailing metadata of a call that fails.
     """
 
     def StreamingSynthesize(self, request_iterator, context):
@@ -131,10 +137,13 @@ class TextToSpeechService:
     - NOT_FOUND: no such voice or model;
     - RESOURCE_EXHAUSTED: every stream is taken; google.rpc.RetryInfo says when to try again;
     - UNAVAILABLE: the server is starting or draining; another may answer;
-    - ABORTED: a live session has been idle too long.
+    - ABORTED: a live session has been idle too long;
+    - DATA_LOSS: a stored voice is damaged; trying again does not help;
+    - INTERNAL: a bug; the server's log tells which, under the call's id.
 
     The metadata key `x-request-id` names the call in the server's log. The client may choose it
-    (at most 128 letters, digits, `-`, `_`, `.`, `:`); it is returned in the initial metadata.
+    (at most 128 letters, digits, `-`, `_`, `.`, `:`); it is returned in the initial metadata with
+    the first answer, and in the trailing metadata of a call that fails.
     """
 
     @staticmethod

@@ -36,10 +36,13 @@ class TextToSpeechServiceStub:
     - NOT_FOUND: no such voice or model;
     - RESOURCE_EXHAUSTED: every stream is taken; google.rpc.RetryInfo says when to try again;
     - UNAVAILABLE: the server is starting or draining; another may answer;
-    - ABORTED: a live session has been idle too long.
+    - ABORTED: a live session has been idle too long;
+    - DATA_LOSS: a stored voice is damaged; trying again does not help;
+    - INTERNAL: a bug; the server's log tells which, under the call's id.
 
     The metadata key `x-request-id` names the call in the server's log. The client may choose it
-    (at most 128 letters, digits, `-`, `_`, `.`, `:`); it is returned in the initial metadata.
+    (at most 128 letters, digits, `-`, `_`, `.`, `:`); it is returned in the initial metadata with
+    the first answer, and in the trailing metadata of a call that fails.
     """
 
     @_typing.overload
@@ -75,10 +78,13 @@ class TextToSpeechServiceAsyncStub(TextToSpeechServiceStub):
     - NOT_FOUND: no such voice or model;
     - RESOURCE_EXHAUSTED: every stream is taken; google.rpc.RetryInfo says when to try again;
     - UNAVAILABLE: the server is starting or draining; another may answer;
-    - ABORTED: a live session has been idle too long.
+    - ABORTED: a live session has been idle too long;
+    - DATA_LOSS: a stored voice is damaged; trying again does not help;
+    - INTERNAL: a bug; the server's log tells which, under the call's id.
 
     The metadata key `x-request-id` names the call in the server's log. The client may choose it
-    (at most 128 letters, digits, `-`, `_`, `.`, `:`); it is returned in the initial metadata.
+    (at most 128 letters, digits, `-`, `_`, `.`, `:`); it is returned in the initial metadata with
+    the first answer, and in the trailing metadata of a call that fails.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -110,10 +116,13 @@ class TextToSpeechServiceServicer(metaclass=_abc_1.ABCMeta):
     - NOT_FOUND: no such voice or model;
     - RESOURCE_EXHAUSTED: every stream is taken; google.rpc.RetryInfo says when to try again;
     - UNAVAILABLE: the server is starting or draining; another may answer;
-    - ABORTED: a live session has been idle too long.
+    - ABORTED: a live session has been idle too long;
+    - DATA_LOSS: a stored voice is damaged; trying again does not help;
+    - INTERNAL: a bug; the server's log tells which, under the call's id.
 
     The metadata key `x-request-id` names the call in the server's log. The client may choose it
-    (at most 128 letters, digits, `-`, `_`, `.`, `:`); it is returned in the initial metadata.
+    (at most 128 letters, digits, `-`, `_`, `.`, `:`); it is returned in the initial metadata with
+    the first answer, and in the trailing metadata of a call that fails.
     """
 
     @_abc_1.abstractmethod
