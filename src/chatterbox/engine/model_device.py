@@ -147,6 +147,7 @@ def family_info(family: Family) -> FamilyInfo:
         description=family.description,
         languages=family.languages,
         parameters=family.parameters,
+        defaults=family.defaults,
         sample_rate_hz=family.s3gen.vocoder.sample_rate_hz,
     )
 
