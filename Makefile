@@ -20,7 +20,7 @@ run: $(VENV)/.serve ## install what is missing and serve until Ctrl-C
 	@$(BIN)/chatterbox serve
 
 say: $(VENV)/.serve ## speak TEXT into OUT through a running or a temporary server
-	@$(BIN)/chatterbox say "$$TEXT" -o "$$OUT"
+	@$(BIN)/chatterbox say -o "$$OUT" -- "$$TEXT"
 say: export TEXT := $(TEXT)
 say: export OUT := $(OUT)
 
