@@ -5,14 +5,12 @@ domain does (`voice`, `options.top_p`); `wire_field` says how the client wrote t
 """
 
 import re
-import struct
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
 from google.protobuf.duration_pb2 import Duration
 
-from chatterbox.audio.clip import Clip
+from chatterbox.audio.files import pcm16, wav_header
 from chatterbox.engine.protocol import FamilyInfo
 from chatterbox.errors import InvalidRequest
 from chatterbox.speech import (
@@ -36,7 +34,6 @@ from chatterbox.voices.voice import Voice
 
 MAX_FLUSH_ID_CHARACTERS = 64
 MAX_DURATION_S = 315_576_000_000  # of google.protobuf.Duration: 10,000 years
-UNKNOWN_SIZE = 0xFFFF_FFFF  # in a WAV header: until the stream ends
 
 _RESOURCE_ID: Final = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")
@@ -289,32 +286,6 @@ def model_message(family: FamilyInfo) -> model_pb2.Model:
         language_codes=sorted(family.languages),
         sample_rate_hertz=family.sample_rate_hz,
         default_options=pb.SynthesisOptions(**defaults),
-    )
-
-
-def pcm16(clip: Clip) -> bytes:
-    """The samples as 16-bit signed little-endian; what lies beyond [-1, 1] is clipped."""
-    return (np.clip(clip.samples, -1.0, 1.0) * 32767.0).round().astype("<i2").tobytes()
-
-
-def wav_header(sample_rate_hz: int) -> bytes:
-    """44 bytes that announce mono 16-bit PCM of unknown length (RIFF, format 1)."""
-    bytes_per_sample = 2
-    return struct.pack(
-        "<4sI4s4sIHHIIHH4sI",
-        b"RIFF",
-        UNKNOWN_SIZE,
-        b"WAVE",
-        b"fmt ",
-        16,
-        1,
-        1,
-        sample_rate_hz,
-        sample_rate_hz * bytes_per_sample,
-        bytes_per_sample,
-        8 * bytes_per_sample,
-        b"data",
-        UNKNOWN_SIZE,
     )
 
 

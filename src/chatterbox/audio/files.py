@@ -7,7 +7,6 @@ from typing import BinaryIO
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from chatterbox.audio.clip import Clip
 from chatterbox.errors import InvalidRequest
@@ -16,9 +15,9 @@ _PCM, _MONO, _BYTES = 1, 1, 2
 _UNKNOWN = 0xFFFFFFFF  # the size of what is not known yet: players read to the end
 
 
-def pcm16(samples: NDArray[np.float32]) -> bytes:
-    """Samples in [-1, 1] as signed 16-bit little-endian; louder ones are clipped."""
-    return (np.clip(samples, -1.0, 1.0) * 32767.0).round().astype("<i2").tobytes()
+def pcm16(clip: Clip) -> bytes:
+    """The samples as signed 16-bit little-endian; what lies beyond [-1, 1] is clipped."""
+    return (np.clip(clip.samples, -1.0, 1.0) * 32767.0).round().astype("<i2").tobytes()
 
 
 def wav_header(sample_rate_hz: int, sample_count: int | None = None) -> bytes:
@@ -45,7 +44,7 @@ def wav_header(sample_rate_hz: int, sample_count: int | None = None) -> bytes:
 
 def wav_bytes(clip: Clip) -> bytes:
     """A clip as a complete 16-bit WAV file."""
-    return wav_header(clip.sample_rate_hz, len(clip)) + pcm16(clip.samples)
+    return wav_header(clip.sample_rate_hz, len(clip)) + pcm16(clip)
 
 
 def write_wav(path: Path, clip: Clip) -> None:

@@ -1,4 +1,4 @@
-"""Fades, gaps and cross-fades: putting stretches of sound together without clicks."""
+"""Fades and gaps: putting stretches of sound together without clicks."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,16 +32,6 @@ def join(*clips: Clip) -> Clip:
     rates = {clip.sample_rate_hz for clip in clips}
     assert len(rates) == 1, f"clips of one rate can be joined, got {sorted(rates)} Hz"
     return Clip(np.concatenate([clip.samples for clip in clips]), rates.pop())
-
-
-def crossfade(tail: Clip, head: Clip) -> Clip:
-    """`head` taking over from `tail`, two renderings of the same moment, equally long.
-
-    The weights sum to one: for renderings that agree the result is what both say.
-    """
-    assert len(tail) == len(head), f"both cover the same moment: {len(tail)} != {len(head)} samples"
-    rise = _rise(len(head))
-    return Clip(tail.samples * (1 - rise) + head.samples * rise, head.sample_rate_hz)
 
 
 def _rise(length: int) -> NDArray[np.float32]:

@@ -33,11 +33,6 @@ def test_a_clip_shorter_than_its_fade_is_faded_over_its_length(length: int) -> N
     assert len(stitch.fade_in(stitch.fade_out(clip, seconds=0.01), seconds=0.01)) == length
 
 
-def test_crossfading_a_clip_into_itself_changes_nothing() -> None:
-    clip = tone(0.05)
-    np.testing.assert_allclose(stitch.crossfade(clip, clip).samples, clip.samples, atol=1e-6)
-
-
 def test_joined_clips_keep_every_sample() -> None:
     joined = stitch.join(tone(0.1), stitch.silence(24_000, seconds=0.05), tone(0.2))
     assert len(joined) == 2400 + 1200 + 4800
