@@ -1,6 +1,11 @@
-"""What every test shares: GPU tests skip without a GPU."""
+"""What every test shares: GPU tests skip without a GPU, and OpenMP threads sleep while they wait."""
+
+import os
 
 import pytest
+
+# Spinning threads collapse on a busy machine (docs/experiments.md); read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -70,8 +70,8 @@ class VoiceReport:
 
 def sentences() -> list[str]:
     """A hundred everyday sentences; none is in the training text (`training.corpus` drops them)."""
-    text = files("chatterbox.assets").joinpath("evaluation", "sentences.txt").read_text("utf-8")
-    return text.splitlines()
+    path = files("chatterbox") / "assets" / "evaluation" / "sentences.txt"
+    return path.read_text("utf-8").splitlines()
 
 
 async def speak(synthesizer: Synthesizer, voice: str, text: str, seed: int) -> Spoken:
