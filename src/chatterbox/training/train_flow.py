@@ -62,8 +62,8 @@ class FlowTask(Task):
     tokens: list[np.ndarray]  # per voice, at the features' offsets
     speakers: Tensor  # (voices, n, 256)
     shares: tuple[float, ...] = (0.6, 0.4)  # of the voices
-    batch: int = 10
-    length: int = 75
+    batch: int = 6
+    length: int = 60
     prompted: float = 0.25
     slips: float = 0.0  # tokens replaced by another, as T3 may do
 

@@ -132,7 +132,7 @@ class T3Task(Task):
     lines: list[Line]
     speakers: Tensor  # (voices, n, 256) embeddings of the voices' utterances
     config: T3Config = field(default_factory=T3Config.tiny)
-    places: int = 3000  # per batch, padding included
+    places: int = 2000  # per batch, padding included
     slips: float = 0.08
     silent: float = 0.1
     short_until: int = 600  # steps with utterances of at most 4 s
