@@ -16,7 +16,6 @@ help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 run: $(VENV)/.serve ## install what is missing and serve until Ctrl-C
-	@echo 'Starting; when it listens, in another terminal:  make say TEXT="Hello there." OUT=hello.wav'
 	@$(BIN)/chatterbox serve
 
 say: $(VENV)/.serve ## speak TEXT into OUT through a running or a temporary server
