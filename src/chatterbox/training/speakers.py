@@ -9,6 +9,9 @@ from torch import Tensor
 
 from chatterbox.audio.clip import Clip
 from chatterbox.audio.resample import soxr
+from chatterbox.models.bundle import BUNDLED_VOICE_ENCODER, bundled_folder
+from chatterbox.models.checkpoint import VOICE_ENCODER_NAMES, load_strict
+from chatterbox.models.families import TINY
 from chatterbox.models.voice_encoder.model import VoiceEncoder
 from chatterbox.training.teacher import SAMPLE_RATE, Recordings
 
@@ -17,16 +20,9 @@ _LEVEL_DBFS = -30.0  # Resemblyzer was trained on clips of this loudness
 
 
 def pretrained_voice_encoder() -> VoiceEncoder:
-    """Resemblyzer's GE2E network (Apache-2.0) in our module: only one layer's name differs."""
-    import importlib.util
-
-    spec = importlib.util.find_spec("resemblyzer")
-    assert spec is not None, "pip install --no-deps Resemblyzer"
-    assert spec.origin is not None
-    path = Path(spec.origin).with_name("pretrained.pt")
-    state = torch.load(path, map_location="cpu", weights_only=False)["model_state"]
+    """The GE2E network that comes with the tiny family: Resemblyzer's (Apache-2.0), not trained here."""
     encoder = VoiceEncoder()
-    encoder.load_state_dict({k.replace("linear.", "projection."): v for k, v in state.items()})
+    load_strict(encoder, bundled_folder(TINY) / BUNDLED_VOICE_ENCODER, names=VOICE_ENCODER_NAMES)
     return encoder.eval()
 
 
