@@ -5,34 +5,37 @@ here is Resemblyzer's.
 """
 
 from collections.abc import Callable
-from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from chatterbox.audio.clip import Clip
 from chatterbox.audio.resample import soxr
+from chatterbox.models.bundle import BUNDLED_VOICE_ENCODER, bundled_folder
 from chatterbox.models.checkpoint import VOICE_ENCODER_NAMES, load_strict
+from chatterbox.models.families import TINY
+from chatterbox.models.voice_encoder.features import at_level
 from chatterbox.models.voice_encoder.model import VoiceEncoder
+from chatterbox.voices.cloning import TINY_SPEAKER_DBFS
 
 _RATE_HZ = 16_000
-_LOUDNESS = 10 ** (-30 / 20)  # RMS that Resemblyzer's network expects of its input
+
+
+def pretrained_voice_encoder() -> VoiceEncoder:
+    """The bundled GE2E network, as it came from Resemblyzer (Apache-2.0)."""
+    encoder = VoiceEncoder()
+    load_strict(encoder, bundled_folder(TINY) / BUNDLED_VOICE_ENCODER, names=VOICE_ENCODER_NAMES)
+    return encoder.eval()
 
 
 def speaker_embedder() -> Callable[[Clip], np.ndarray]:
     """A function from a clip to its speaker embedding: (256,), unit norm."""
-    encoder = VoiceEncoder()
-    weights = Path(str(resources.files("chatterbox"))) / "assets" / "tiny" / "ve.safetensors"
-    load_strict(encoder, weights, names=VOICE_ENCODER_NAMES)
-    encoder.eval()
+    encoder = pretrained_voice_encoder()
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference_mode: training goes on with what comes out
     def embed(clip: Clip) -> np.ndarray:
-        samples = soxr(clip, _RATE_HZ).samples
-        level = float(np.sqrt(np.mean(samples**2))) or 1.0
-        wav = torch.from_numpy(samples * np.float32(_LOUDNESS / level))
-        embedding: np.ndarray = encoder.embed(wav).numpy()
+        wav = torch.from_numpy(soxr(clip, _RATE_HZ).samples)
+        embedding: np.ndarray = encoder.embed(at_level(wav, TINY_SPEAKER_DBFS)).numpy()
         return embedding
 
     return embed

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from chatterbox.evaluation.evaluate import sentences as evaluation_sentences
 from chatterbox.text.phonemes import phonemes_of
 from chatterbox.training import (
     corpus,
@@ -24,7 +25,7 @@ from chatterbox.training import (
 )
 from chatterbox.training import train_vocoder as vocoder
 from chatterbox.training.export import export
-from chatterbox.training.links import MORPH, averaged_flow, evaluation_sentences, report
+from chatterbox.training.links import MORPH, averaged_flow, report
 from chatterbox.training.loop import Run
 from chatterbox.training.teacher import Recordings, Teacher, morph
 
@@ -46,7 +47,7 @@ RUNS = {
 
 def make_corpus(workdir: Path) -> None:
     """Fetch the texts and write `corpus.jsonl`."""
-    barred = frozenset(sentence.lower() for sentence in evaluation_sentences(1000))
+    barred = frozenset(sentence.lower() for sentence in evaluation_sentences())
     corpus.write(corpus.fetch(workdir), workdir / "corpus.jsonl", count=SENTENCES, barred=barred)
 
 

@@ -7,12 +7,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from chatterbox.evaluation.likeness import pretrained_voice_encoder
 from chatterbox.models.conditioning import Conditioning, S3GenConditioning, T3Conditioning
 from chatterbox.models.s3gen.config import S3GenConfig
 from chatterbox.models.s3gen.model import S3Gen
 from chatterbox.text.phonemes import SYMBOLS
 from chatterbox.training.links import averaged_flow, averaged_t3, averaged_vocoder
-from chatterbox.training.speakers import pretrained_voice_encoder
 from chatterbox.training.train_flow import trained_tokenizer
 
 ASSETS = Path(__file__).parents[1] / "assets" / "tiny"

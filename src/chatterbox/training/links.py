@@ -5,7 +5,6 @@ The reference is what the teacher says for the same sentences.
 """
 
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import jiwer
@@ -16,6 +15,7 @@ from torch import Tensor
 from chatterbox.audio.clip import Clip
 from chatterbox.audio.mel import s3gen_log_mel
 from chatterbox.audio.resample import soxr
+from chatterbox.evaluation.evaluate import sentences as evaluation_sentences
 from chatterbox.evaluation.recogniser import Recogniser, normalise
 from chatterbox.models.conditioning import T3Conditioning
 from chatterbox.models.s3gen.config import S3GenConfig
@@ -32,12 +32,6 @@ from chatterbox.training.train_flow import trained_tokenizer
 from chatterbox.training.train_vocoder import fresh_vocoder
 
 MORPH = {"pitch": 0.55, "formants": 0.84, "pitch_range": 1.1}  # heart to the male voice
-
-
-def evaluation_sentences(count: int) -> list[str]:
-    """The first `count` of the sentences that nothing is trained on."""
-    text = resources.files("chatterbox").joinpath("assets/evaluation/sentences.txt").read_text()
-    return [line.strip() for line in text.splitlines() if line.strip()][:count]
 
 
 def taught(sentence: str, voice: int, teacher: Teacher) -> Rendering:
@@ -176,7 +170,7 @@ def _choose(logits: Tensor, drawing: Drawing, generator: torch.Generator) -> int
 
 def report(workdir: Path, count: int = 20) -> list[str]:
     """One line per link and voice: the teacher, true mels, true tokens, text."""
-    sentences = evaluation_sentences(count)
+    sentences = evaluation_sentences()[:count]
     recogniser, teacher = Recogniser(threads=1), Teacher()
     vocoder, flow, t3 = averaged_vocoder(workdir), averaged_flow(workdir), averaged_t3(workdir)
     embeddings = torch.load(workdir / "speakers.pt", weights_only=True).mean(1)

@@ -18,6 +18,7 @@ from chatterbox.errors import InvalidRequest
 from chatterbox.models.conditioning import Conditioning, S3GenConditioning, T3Conditioning
 from chatterbox.models.families import NANO, TINY, TURBO, Family
 from chatterbox.models.s3gen.model import S3Gen
+from chatterbox.models.voice_encoder.features import at_level
 from chatterbox.models.voice_encoder.model import VoiceEncoder
 
 _REFERENCE_HZ = 24000
@@ -26,7 +27,7 @@ _TOKEN_HZ = 25
 _S3GEN_REFERENCE_S = 10.0
 _LOUDNESS_BLOCK_S = 0.4  # BS.1770 measures nothing shorter
 _TARGET_LUFS = -27.0
-_TINY_SPEAKER_DBFS = -30.0  # its VoiceEncoder was trained on clips of this level
+TINY_SPEAKER_DBFS = -30.0  # its VoiceEncoder was trained on clips of this level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ class ReferenceRules:
         prompt_tokens = family.t3.prompt_tokens
         if family.id in (TURBO.id, NANO.id):
             return cls(prompt_tokens=prompt_tokens, levelled=True, longer_than_s=5.0)
-        level = _TINY_SPEAKER_DBFS if family.id == TINY.id else None
+        level = TINY_SPEAKER_DBFS if family.id == TINY.id else None
         return cls(prompt_tokens=prompt_tokens, speaker_dbfs=level)
 
 
@@ -63,7 +64,8 @@ def clone(
     device = next(s3gen.parameters()).device
     listened = torch.from_numpy(resample.soxr(reference, _LISTENING_HZ).samples).to(device)
     wav = torch.from_numpy(reference.samples[: int(_S3GEN_REFERENCE_S * _REFERENCE_HZ)])
-    speaker = voice_encoder.embed(_levelled(listened, rules.speaker_dbfs))[None]
+    heard = listened if rules.speaker_dbfs is None else at_level(listened, rules.speaker_dbfs)
+    speaker = voice_encoder.embed(heard)[None]
     x_vector = speaker if s3gen.speaker_encoder is None else None
     prompt = torch.zeros(1, 0, dtype=torch.long, device=device)
     if rules.prompt_tokens > 0:
@@ -107,14 +109,6 @@ def loudness_gain(clip: Clip) -> float:
 
 def _scaled(clip: Clip, gain: float) -> Clip:
     return Clip(clip.samples * np.float32(gain), clip.sample_rate_hz)
-
-
-def _levelled(wav: torch.Tensor, dbfs: float | None) -> torch.Tensor:
-    """The samples (n,) at a root-mean-square level, silence excepted."""
-    if dbfs is None:
-        return wav
-    wanted: float = 10.0 ** (dbfs / 20.0)
-    return wav * (wanted / wav.square().mean().clamp(min=1e-12).sqrt())
 
 
 def _check_samples(clip: Clip) -> None:

@@ -9,6 +9,12 @@ _HOP = 512
 _LEAST_POWER = 1e-10
 
 
+def at_level(wav: Tensor, dbfs: float) -> Tensor:
+    """The samples (n,) brought to a root-mean-square level; silence stays silent."""
+    wanted: float = 10.0 ** (dbfs / 20.0)
+    return wav * (wanted / wav.square().mean().clamp(min=1e-12).sqrt())
+
+
 def speech_bounds(wav: Tensor, below_db: float) -> tuple[int, int]:
     """Where the sound of (n,) samples starts and ends, as a slice.
 
