@@ -475,9 +475,10 @@ async def test_an_error_among_the_inputs_ends_the_stream_with_it(voices: VoiceLi
 class Illiterate(ToneDevice):
     """A tone device that cannot read capital letters."""
 
-    def admit(self, sequence: Sequence) -> None:
+    def admit(self, sequence: Sequence) -> int:
         if sequence.utterance.text.isupper():
             raise InvalidRequest("capitals cannot be read", field="text")
+        return super().admit(sequence)
 
 
 async def test_an_utterance_the_model_refuses_is_passed_over(voices: VoiceLibrary) -> None:

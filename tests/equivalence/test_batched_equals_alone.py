@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.model_device import FamilySource, ModelDevice
-from chatterbox.engine.scheduler import Plan, Scheduler
+from chatterbox.engine.scheduler import Scheduler
 from chatterbox.engine.sequence import Sequence, Utterance
 from chatterbox.engine.warm_up import nobody
 from chatterbox.models.bundle import Models, random_models
@@ -89,11 +89,11 @@ class Bench:
                 if leaves.get(number) == step and joins.get(number, 0) <= step:
                     scheduler.cancel(sequence)
                     self.device.forget(sequence)
-            plan: Plan = scheduler.plan()
-            for sequence in plan.prefill:
-                self.device.admit(sequence)
+            while (sequence := scheduler.admit()) is not None:
+                scheduler.admitted(sequence, self.device.admit(sequence))
+            plan = scheduler.plan()
             if not plan.is_empty:
-                scheduler.commit(self.device.draw(plan))
+                scheduler.commit(plan, self.device.draw(plan))
             for chunk in scheduler.ready_to_speak():  # unheard: only the tokens matter here
                 scheduler.rendered(chunk, duration_s=0.0, now_s=0.0)
             step += 1

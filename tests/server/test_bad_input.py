@@ -222,8 +222,9 @@ async def test_unspeakable_text_in_a_live_session_is_a_warning(client: Any) -> N
 class Hearing(ToneDevice):
     """A device that loads the voice, as one of models does."""
 
-    def admit(self, sequence: Sequence) -> None:
+    def admit(self, sequence: Sequence) -> int:
         sequence.utterance.conditioning()
+        return super().admit(sequence)
 
 
 async def test_a_damaged_voice_fails_its_own_calls_alone(

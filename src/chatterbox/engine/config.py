@@ -11,7 +11,8 @@ _POSITIVE = (
     "max_speech_tokens",
     "max_text_tokens",
     "chunks_per_step",
-    "prefills_per_step",
+    "prefill_positions",
+    "steps_per_sync",
     "threads",
 )
 
@@ -33,7 +34,8 @@ class EngineConfig:
     chunk_growth: float = 1.7  # each chunk over the one before, until the largest
     max_chunk_tokens: int = 50
     chunks_per_step: int = 1  # rendered between two decode steps
-    prefills_per_step: int = 2  # texts read between them; more would stall who is speaking
+    prefill_positions: int = 256  # of newcomers' prefixes read between them; more would stall
+    steps_per_sync: int = 1  # decode steps before the host looks at the tokens; GPUs like 4
     stuck_tokens: int = 50  # the same few tokens over and over for 2 s: the utterance is cut
     threads: int = 2  # of the device, when it is a CPU
 

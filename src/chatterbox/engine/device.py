@@ -5,8 +5,8 @@ from collections.abc import Sequence as Several
 from typing import Protocol
 
 from chatterbox.audio.clip import Clip
+from chatterbox.engine.plan import Plan
 from chatterbox.engine.protocol import FamilyInfo
-from chatterbox.engine.scheduler import Plan
 from chatterbox.engine.sequence import Chunk, Sequence
 
 
@@ -23,14 +23,18 @@ class Device(Protocol):
     def open(self) -> None:
         """Load, warm up and be ready to run at full speed."""
 
-    def admit(self, sequence: Sequence) -> None:
-        """Prepare a sequence that has just got its slot.
+    def admit(self, sequence: Sequence) -> int:
+        """Prepare a sequence that has just got its slot; returns the positions of its prefix.
 
         A ChatterboxError here fails this sequence alone; anything else fails them all.
         """
 
-    def draw(self, plan: Plan) -> Mapping[Sequence, int | None]:
-        """One speech token for every sequence of the plan; None where the model ended."""
+    def draw(self, plan: Plan) -> Mapping[Sequence, tuple[int | None, ...]]:
+        """Read what is to be read and draw speech tokens; None, always last, where one ended.
+
+        Up to `plan.steps` for each decoding sequence, one for each whose last piece was read,
+        nothing for the other newcomers.
+        """
 
     def render(self, chunks: Several[Chunk]) -> Several[Clip]:
         """The audio of each chunk. Chunks of one sequence come in order, without gaps."""

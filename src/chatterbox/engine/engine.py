@@ -12,7 +12,7 @@ from chatterbox.audio.clip import Clip
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.device import Device
 from chatterbox.engine.protocol import EngineState, FamilyInfo
-from chatterbox.engine.scheduler import Plan, Scheduler
+from chatterbox.engine.scheduler import Scheduler
 from chatterbox.engine.sequence import Chunk, Finish, Outcome, Phase, Sequence, Utterance
 from chatterbox.engine.stream import SpeechStream
 from chatterbox.errors import ChatterboxError, EngineStopped, InvalidRequest, Overloaded
@@ -198,11 +198,12 @@ class _StepLoop:
 
     def _step(self) -> None:
         """Decide, run, commit: one token for everyone, then the most urgent audio."""
-        plan = self._admit(self._scheduler.plan())
+        self._admit()
+        plan = self._scheduler.plan()
         if not plan.is_empty:
-            with self._charged_to(*plan.prefill, *plan.decode):
+            with self._charged_to(*plan.sequences):
                 drawn = self._device.draw(plan)
-            for sequence in self._scheduler.commit(drawn):
+            for sequence in self._scheduler.commit(plan, drawn):
                 if sequence.phase is Phase.DONE:
                     self._finish(sequence)
         chunks = self._scheduler.ready_to_speak()
@@ -212,19 +213,17 @@ class _StepLoop:
             for chunk, clip in zip(chunks, clips, strict=True):
                 self._deliver(chunk, clip)
 
-    def _admit(self, plan: Plan) -> Plan:
-        """The plan without those newcomers that could not be prepared."""
-        admitted = []
-        for sequence in plan.prefill:
+    def _admit(self) -> None:
+        """Prepare those whose turn has come; one that cannot be prepared fails alone."""
+        while (sequence := self._scheduler.admit()) is not None:
             try:
                 with self._charged_to(sequence):
-                    self._device.admit(sequence)
+                    positions = self._device.admit(sequence)
             except ChatterboxError as error:
                 self._scheduler.cancel(sequence)
                 self._let_go(sequence).fail(error)
             else:
-                admitted.append(sequence)
-        return Plan(tuple(admitted), plan.decode)
+                self._scheduler.admitted(sequence, positions)
 
     @contextlib.contextmanager
     def _charged_to(self, *sequences: Sequence) -> Iterator[None]:

@@ -12,9 +12,9 @@ from chatterbox.engine import pace
 from chatterbox.engine.batch import Speaker
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.engine import DeviceEngine
+from chatterbox.engine.plan import Plan, Prefill
 from chatterbox.engine.protocol import FamilyInfo
 from chatterbox.engine.s3gen_runner import S3GenRunner
-from chatterbox.engine.scheduler import Plan
 from chatterbox.engine.sequence import Chunk, Sequence
 from chatterbox.engine.t3_runner import T3Runner
 from chatterbox.engine.warm_up import warm_up
@@ -50,6 +50,24 @@ class _Loaded:
     t3: T3Runner
     s3gen: S3GenRunner
     admitted: dict[Sequence, _Admitted] = field(default_factory=dict)
+
+    def read(self, piece: Prefill) -> dict[Sequence, tuple[int | None, ...]]:
+        """Read a piece of a prefix; the last one gives the first token."""
+        new = self.admitted[piece.sequence]
+        return {piece.sequence: (self.t3.prefill(new.speaker, new.text_ids, new.conditioning),)}
+
+    def decode(
+        self, sequences: list[Sequence], steps: int
+    ) -> dict[Sequence, tuple[int | None, ...]]:
+        """Up to `steps` tokens of each, None after the last one where it ended."""
+        drawn: dict[Sequence, tuple[int | None, ...]] = dict.fromkeys(sequences, ())
+        for _ in range(steps):
+            going = [s for s in sequences if None not in drawn[s] and s.room > len(drawn[s])]
+            if going:
+                tokens = self.t3.decode([self.admitted[s].speaker for s in going])
+                for sequence, token in zip(going, tokens, strict=True):
+                    drawn[sequence] += (token,)
+        return drawn
 
 
 class ModelDevice:
@@ -87,7 +105,7 @@ class ModelDevice:
             self._loaded[source.family.id] = loaded
             warm_up(loaded.models, loaded.t3, loaded.s3gen, self._config)
 
-    def admit(self, sequence: Sequence) -> None:
+    def admit(self, sequence: Sequence) -> int:
         """Tokenize the text and fetch the voice."""
         utterance = sequence.utterance
         loaded = self._loaded[utterance.family]
@@ -111,17 +129,16 @@ class ModelDevice:
             conditioning=replace(conditioning.t3, exaggeration=sampling.exaggeration),
         )
         loaded.s3gen.begin(sequence, conditioning.s3gen)
+        return 1  # the runner reads a prefix in one piece
 
-    def draw(self, plan: Plan) -> Mapping[Sequence, int | None]:
-        drawn: dict[Sequence, int | None] = {}
+    def draw(self, plan: Plan) -> Mapping[Sequence, tuple[int | None, ...]]:
+        drawn: dict[Sequence, tuple[int | None, ...]] = {}
         for loaded in self._loaded.values():
             decoding = [sequence for sequence in plan.decode if sequence in loaded.admitted]
-            if decoding:
-                speakers = [loaded.admitted[sequence].speaker for sequence in decoding]
-                drawn.update(zip(decoding, loaded.t3.decode(speakers), strict=True))
-            for sequence in plan.prefill:
-                if (new := loaded.admitted.get(sequence)) is not None:
-                    drawn[sequence] = loaded.t3.prefill(new.speaker, new.text_ids, new.conditioning)
+            drawn |= loaded.decode(decoding, plan.steps)
+            for piece in plan.prefill:
+                if piece.sequence in loaded.admitted:
+                    drawn |= loaded.read(piece)
         return drawn
 
     def render(self, chunks: Several[Chunk]) -> Several[Clip]:

@@ -1,32 +1,20 @@
 """Scheduler: who decodes next, whose audio is rendered next. Plain Python.
 
-    submit → WAITING → plan → SPEAKING → commit … → VOICING → rendered … → DONE
+    submit → WAITING → admit → READING → plan … → SPEAKING → commit … → VOICING → rendered … → DONE
 
 It holds no tensor, reads no clock and waits for nothing; time comes in as an argument.
 """
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from chatterbox.engine.config import EngineConfig
+from chatterbox.engine.plan import Plan, Prefill
 from chatterbox.engine.sequence import Chunk, Finish, Phase, Sequence
 from chatterbox.errors import Overloaded
 
 # A follow-up utterance is wanted when those before it have been played, not at once.
 FOLLOW_UP_SLACK_S = 4.0
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One decode step: `prefill` enters the slots now, `decode` continues."""
-
-    prefill: tuple[Sequence, ...]
-    decode: tuple[Sequence, ...]
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.prefill and not self.decode
 
 
 class Scheduler:
@@ -55,37 +43,63 @@ class Scheduler:
         sequence.deadline_s = now_s + slack
         self.waiting.append(sequence)
 
-    def plan(self) -> Plan:
-        """The next decode step: every running sequence, and newcomers while slots last."""
-        decode = tuple(self.running)
+    def admit(self) -> Sequence | None:
+        """Give a slot to the next who waits, if one is free; tell `admitted` before anything else.
+
+        None as well while what is still to be read fills a turn: nobody gains by a slot then.
+        """
         # Drawn sequences still hold tokens and vocoder state: they count, or a device whose
         # rendering falls behind would collect them without bound.
         room = 2 * self.config.slots - len(self.running) - len(self.voicing)
-        most = self.config.prefills_per_step
-        admitted = max(0, min(len(self._free_slots), len(self.waiting), room, most))
-        prefill = tuple(self._next_waiting() for _ in range(admitted))
-        for sequence in prefill:
-            sequence.phase = Phase.SPEAKING
-            sequence.slot = self._free_slots.pop()
-        self.running.extend(prefill)
-        return Plan(prefill, decode)
-
-    def _next_waiting(self) -> Sequence:
-        """First come, first served, among those with the nearest deadline."""
+        unread = sum(sequence.position_count - sequence.read_count for sequence in self.running)
+        if not self.waiting or not self._free_slots or room <= 0:
+            return None
+        if unread >= self.config.prefill_positions:
+            return None
+        # First come, first served, among those with the nearest deadline.
         chosen = min(self.waiting, key=lambda sequence: sequence.deadline_s)
         self.waiting.remove(chosen)
+        chosen.phase = Phase.READING
+        chosen.slot = self._free_slots.pop()
+        self.running.append(chosen)
         return chosen
 
-    def commit(self, drawn: Mapping[Sequence, int | None]) -> tuple[Sequence, ...]:
-        """Record one token per sequence, None where the model ended; returns those now drawn.
+    def admitted(self, sequence: Sequence, positions: int) -> None:
+        """Record how much is to be read before the sequence speaks."""
+        sequence.position_count = positions
+
+    def plan(self) -> Plan:
+        """The device's next turn: a bounded piece of what is to be read, a token for the rest."""
+        prefill: list[Prefill] = []
+        left = self.config.prefill_positions
+        for sequence in self.running:
+            if sequence.phase is Phase.READING and left > 0:
+                start, end = sequence.read_count, sequence.position_count
+                stop = min(end, start + left)
+                prefill.append(Prefill(sequence, start, stop, is_last=stop == end))
+                left -= stop - start
+        decode = tuple(s for s in self.running if s.phase is Phase.SPEAKING)
+        return Plan(tuple(prefill), decode, self.config.steps_per_sync)
+
+    def commit(
+        self, plan: Plan, drawn: Mapping[Sequence, tuple[int | None, ...]]
+    ) -> tuple[Sequence, ...]:
+        """Record what a plan gave: tokens, None where the model ended; returns those now drawn.
 
         A drawn sequence has left its slot. One without any speech is DONE at once.
         """
+        for piece in plan.prefill:
+            if piece.sequence.phase is Phase.READING:
+                piece.sequence.read_count = piece.stop
+                if piece.is_last:
+                    piece.sequence.phase = Phase.SPEAKING
         ended: list[Sequence] = []
-        for sequence, token in drawn.items():
+        for sequence, tokens in drawn.items():
             if sequence.phase is not Phase.SPEAKING:
                 continue  # cancelled while the step ran
-            self._append(sequence, token)
+            for token in tokens:
+                if not sequence.is_drawn:  # what was drawn beyond the end is nothing
+                    self._append(sequence, token)
             if sequence.is_drawn:
                 self._release_slot(sequence)
                 sequence.phase = Phase.VOICING if sequence.tokens else Phase.DONE
@@ -146,7 +160,7 @@ class Scheduler:
             return False
         if sequence.phase is Phase.WAITING:
             self.waiting.remove(sequence)
-        elif sequence.phase is Phase.SPEAKING:
+        elif sequence.slot is not None:
             self._release_slot(sequence)
         else:
             self.voicing.remove(sequence)
@@ -155,7 +169,7 @@ class Scheduler:
         return True
 
     def _release_slot(self, sequence: Sequence) -> None:
-        assert sequence.slot is not None, "a speaking sequence has a slot"
+        assert sequence.slot is not None, "a running sequence has a slot"
         self.running.remove(sequence)
         self._free_slots.append(sequence.slot)
         sequence.slot = None
@@ -167,7 +181,7 @@ class Scheduler:
             range(self.config.slots)
         ), "every slot is free or held by one running sequence"
         assert all(s.phase is Phase.WAITING and s.slot is None for s in self.waiting)
-        assert all(s.phase is Phase.SPEAKING for s in self.running)
+        assert all(s.phase in (Phase.READING, Phase.SPEAKING) for s in self.running)
         assert all(s.phase is Phase.VOICING and s.slot is None for s in self.voicing)
         assert self.open_count <= self.config.capacity
 

@@ -32,6 +32,7 @@ class Phase(Enum):
     """Where a sequence is in its life."""
 
     WAITING = auto()  # accepted, without a slot
+    READING = auto()  # in a slot, its text and voice being read
     SPEAKING = auto()  # in a slot, tokens being drawn
     VOICING = auto()  # all tokens drawn, slot free again, audio still to be rendered
     DONE = auto()
@@ -54,6 +55,8 @@ class Sequence:
     max_tokens: int
     phase: Phase = Phase.WAITING
     slot: int | None = None
+    position_count: int = 0  # of its prefix: voice and text; known once the device admitted it
+    read_count: int = 0  # of them, those read so far
     tokens: list[int] = field(default_factory=list)  # speech tokens drawn so far
     voiced_count: int = 0  # of them, those whose audio was rendered
     chunk_index: int = 0
@@ -64,6 +67,11 @@ class Sequence:
     def is_drawn(self) -> bool:
         """Whether no more tokens will come."""
         return self.finish is not None
+
+    @property
+    def room(self) -> int:
+        """How many more tokens it may have."""
+        return self.max_tokens - len(self.tokens)
 
     @property
     def is_new(self) -> bool:

@@ -16,8 +16,8 @@ from chatterbox.audio.clip import Clip
 from chatterbox.audio.stitch import fade_in, fade_out
 from chatterbox.engine.config import TOKEN_RATE_HZ, EngineConfig
 from chatterbox.engine.engine import DeviceEngine
+from chatterbox.engine.plan import Plan
 from chatterbox.engine.protocol import FamilyInfo
-from chatterbox.engine.scheduler import Plan
 from chatterbox.engine.sequence import Chunk, Sequence
 from chatterbox.speech import Sampling
 
@@ -60,15 +60,20 @@ class ToneDevice:
     def open(self) -> None:
         """Nothing to load."""
 
-    def admit(self, sequence: Sequence) -> None:
-        """Nothing to prepare."""
+    def admit(self, sequence: Sequence) -> int:
+        return len(sequence.utterance.text)
 
-    def draw(self, plan: Plan) -> Mapping[Sequence, int | None]:
-        return {sequence: self._next_token(sequence) for sequence in (*plan.prefill, *plan.decode)}
+    def draw(self, plan: Plan) -> Mapping[Sequence, tuple[int | None, ...]]:
+        drawn = {
+            piece.sequence: self._next(piece.sequence, 1) for piece in plan.prefill if piece.is_last
+        }
+        return drawn | {sequence: self._next(sequence, plan.steps) for sequence in plan.decode}
 
-    def _next_token(self, sequence: Sequence) -> int | None:
-        count = len(sequence.tokens)
-        return count if count < self.token_count(sequence.utterance.text) else None
+    def _next(self, sequence: Sequence, steps: int) -> tuple[int | None, ...]:
+        """Its tokens count upwards from 0."""
+        begin, end = len(sequence.tokens), self.token_count(sequence.utterance.text)
+        tokens = range(begin, min(begin + steps, end))
+        return (*tokens, None) if len(tokens) < steps else tuple(tokens)
 
     def render(self, chunks: Several[Chunk]) -> Several[Clip]:
         return [self._render(chunk) for chunk in chunks]

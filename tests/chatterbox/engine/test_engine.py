@@ -14,8 +14,8 @@ import pytest
 from chatterbox.audio.clip import Clip
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.engine import MAX_FAILED_STEPS, DeviceEngine
+from chatterbox.engine.plan import Plan
 from chatterbox.engine.protocol import Engine, EngineState
-from chatterbox.engine.scheduler import Plan
 from chatterbox.engine.sequence import Chunk, Finish, Sequence, Utterance
 from chatterbox.engine.stream import SpeechStream
 from chatterbox.engine.tone import ToneDevice, ToneEngine
@@ -51,10 +51,11 @@ class Gated(ToneDevice):
         self.kept: set[Sequence] = set()
         self.closed = False
 
-    def admit(self, sequence: Sequence) -> None:
+    def admit(self, sequence: Sequence) -> int:
         self.kept.add(sequence)
+        return super().admit(sequence)
 
-    def draw(self, plan: Plan) -> Mapping[Sequence, int | None]:
+    def draw(self, plan: Plan) -> Mapping[Sequence, tuple[int | None, ...]]:
         assert self.gate.acquire(timeout=20)
         return super().draw(plan)
 
@@ -68,9 +69,10 @@ class Gated(ToneDevice):
 class Failing(ToneDevice):
     """A tone device that fails on texts that ask for it."""
 
-    def admit(self, sequence: Sequence) -> None:
+    def admit(self, sequence: Sequence) -> int:
         if sequence.utterance.text == "corrupt voice":
             raise CheckpointError("the voice cannot be read")
+        return super().admit(sequence)
 
     def render(self, chunks: Several[Chunk]) -> Several[Clip]:
         if any(chunk.sequence.utterance.text == "poison" for chunk in chunks):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatterbox.engine.config import EngineConfig
+from chatterbox.engine.plan import Plan, Prefill
 from chatterbox.engine.scheduler import Scheduler
 from chatterbox.engine.sequence import Chunk, Finish, Phase, Sequence, Utterance
 from chatterbox.errors import ConfigError, Overloaded
@@ -34,8 +35,19 @@ def sequence(*, max_tokens: int = 100, awaited: bool = True) -> Sequence:
 
 
 def draw(scheduler: Scheduler, token: Callable[[Sequence], int | None]) -> tuple[Sequence, ...]:
+    admit(scheduler)
     plan = scheduler.plan()
-    return scheduler.commit({s: token(s) for s in (*plan.prefill, *plan.decode)})
+    drawn = {piece.sequence: (token(piece.sequence),) for piece in plan.prefill if piece.is_last}
+    return scheduler.commit(plan, drawn | {s: (token(s),) for s in plan.decode})
+
+
+def admit(scheduler: Scheduler, *, positions: int = 10) -> tuple[Sequence, ...]:
+    """Everyone who gets a slot now."""
+    admitted = []
+    while (s := scheduler.admit()) is not None:
+        scheduler.admitted(s, positions)
+        admitted.append(s)
+    return tuple(admitted)
 
 
 def counting(s: Sequence) -> int:
@@ -48,10 +60,12 @@ def test_a_drawn_sequence_frees_its_slot_for_the_next_one() -> None:
     scheduler.submit(first)
     scheduler.submit(second)
 
-    assert scheduler.plan().prefill == (first,)
-    assert scheduler.commit({first: 7}) == (first,)
+    assert admit(scheduler) == (first,)
+    plan = scheduler.plan()
+    assert plan == Plan((Prefill(first, 0, 10, is_last=True),), ())
+    assert scheduler.commit(plan, {first: (7,)}) == (first,)
     assert first.phase is Phase.VOICING
-    assert scheduler.plan().prefill == (second,)
+    assert admit(scheduler) == (second,)
 
 
 def test_running_sequences_decode_while_newcomers_prefill() -> None:
@@ -60,19 +74,49 @@ def test_running_sequences_decode_while_newcomers_prefill() -> None:
     scheduler.submit(first)
     draw(scheduler, counting)
     scheduler.submit(second)
+    admit(scheduler)
 
     plan = scheduler.plan()
 
     assert plan.decode == (first,)
-    assert plan.prefill == (second,)
+    assert plan.prefill == (Prefill(second, 0, 10, is_last=True),)
 
 
-def test_a_crowd_of_newcomers_is_let_in_a_few_at_a_time() -> None:
-    scheduler = Scheduler(EngineConfig(slots=5, prefills_per_step=2))
-    crowd = [sequence() for _ in range(5)]
-    for newcomer in crowd:
-        scheduler.submit(newcomer)
-    assert [len(scheduler.plan().prefill) for _ in range(3)] == [2, 2, 1]
+def test_prefixes_are_read_in_bounded_pieces_while_others_speak() -> None:
+    scheduler = Scheduler(EngineConfig(slots=5, prefill_positions=100))
+    speaking, long, after = sequence(), sequence(), sequence()
+    scheduler.submit(speaking)
+    draw(scheduler, counting)
+    scheduler.submit(long)
+    scheduler.submit(after)
+    pieces = []
+    for _ in range(4):
+        admit(scheduler, positions=150)
+        plan = scheduler.plan()
+        assert plan.decode[0] is speaking
+        pieces.append([(p.sequence, p.start, p.stop, p.is_last) for p in plan.prefill])
+        first_tokens = {p.sequence: (1,) for p in plan.prefill if p.is_last}
+        scheduler.commit(plan, first_tokens | dict.fromkeys(plan.decode, (1,)))
+    assert pieces == [
+        [(long, 0, 100, False)],
+        [(long, 100, 150, True), (after, 0, 50, False)],
+        [(after, 50, 150, True)],
+        [],
+    ]
+    assert [len(s.tokens) for s in (speaking, long, after)] == [5, 3, 2]
+
+
+def test_tokens_beyond_the_end_or_the_limit_are_dropped() -> None:
+    scheduler = Scheduler(EngineConfig(slots=2, steps_per_sync=4))
+    ending, limited = sequence(), sequence(max_tokens=3)
+    scheduler.submit(ending)
+    scheduler.submit(limited)
+    draw(scheduler, counting)
+    plan = scheduler.plan()
+    assert plan.steps == 4
+    scheduler.commit(plan, {ending: (1, 2, None), limited: (1, 2, 3, 4)})
+    assert (ending.tokens, ending.finish) == ([0, 1, 2], Finish.STOPPED)
+    assert (limited.tokens, limited.finish) == ([0, 1, 2], Finish.TOO_LONG)
 
 
 def test_a_full_scheduler_refuses_at_once() -> None:
@@ -94,16 +138,28 @@ def test_cancelling_frees_the_slot_at_once(steps: int) -> None:
 
     assert scheduler.cancel(leaving)
     assert not scheduler.cancel(leaving)
-    assert scheduler.plan().prefill == (staying,)
+    assert admit(scheduler) == (staying,)
+
+
+def test_a_sequence_cancelled_while_it_is_read_frees_its_slot() -> None:
+    scheduler = Scheduler(EngineConfig(slots=1, max_waiting=1, prefill_positions=4))
+    leaving, staying = sequence(), sequence()
+    scheduler.submit(leaving)
+    draw(scheduler, counting)
+    assert leaving.phase is Phase.READING
+    scheduler.submit(staying)
+    scheduler.cancel(leaving)
+    assert admit(scheduler) == (staying,)
 
 
 def test_a_token_drawn_for_a_sequence_cancelled_meanwhile_is_ignored() -> None:
     scheduler = Scheduler(EngineConfig(slots=2))
     leaving = sequence()
     scheduler.submit(leaving)
+    admit(scheduler)
     plan = scheduler.plan()
     scheduler.cancel(leaving)
-    assert scheduler.commit(dict.fromkeys(plan.prefill, 5)) == ()
+    assert scheduler.commit(plan, {leaving: (5,)}) == ()
     assert scheduler.is_idle
 
 
@@ -184,7 +240,8 @@ def test_repetition_is_cut() -> None:
     "wrong",
     [
         {"slots": 0},
-        {"prefills_per_step": 0},
+        {"prefill_positions": 0},
+        {"steps_per_sync": 0},
         {"max_waiting": -1},
         {"first_chunk_tokens": 3, "look_ahead_tokens": 3},
         {"chunk_growth": 0.5},
