@@ -11,8 +11,9 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 
-# Spinning threads collapse on a busy machine (docs/experiments.md); read when torch is loaded.
+# Threads sleep after a short spin (docs/experiments.md); read when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

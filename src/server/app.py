@@ -16,6 +16,7 @@ from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.protocol import Engine
 from chatterbox.engine.tone import ToneEngine
 from chatterbox.errors import ConfigError
+from chatterbox.process.addresses import dial_address, listen_on
 from chatterbox.process.grpc_options import server_options
 from chatterbox.process.metrics import metrics_endpoint
 from chatterbox.synthesis import Synthesizer
@@ -90,14 +91,14 @@ async def serving(
         )
         _add_services(server, settings, Synthesizer(engine=engine, voices=voices), admission)
         await health.register(server)
-        port = _bind(server, settings.listen)
+        port = listen_on(server, settings.listen)
         await server.start()
         stack.push_async_callback(engine.stop)
         stack.push_async_callback(server.stop, CLOSING_S)
         await engine.start()  # loads and warms up, while health says NOT_SERVING
         await stack.enter_async_context(health.following(engine))
         stack.push_async_callback(_drain, health, admission, settings.drain_s)
-        address = _dial_address(settings.listen, port)
+        address = dial_address(settings.listen, port)
         log.info("listening", address=address, models=list(engine.families))
         yield RunningServer(
             address=address,
@@ -116,9 +117,10 @@ def build_engine(settings: ServerSettings) -> Engine:
     )
     if settings.engine == "tone":
         return ToneEngine(config)
-    # Spinning OpenMP threads collapse on a busy machine (docs/experiments.md). Read once, when
-    # torch is loaded: here and not above, as whoever serves tones need not wait for it.
+    # OpenMP threads spin for 10 us, then sleep (docs/experiments.md). Read once, when torch is
+    # loaded: here and not above, as whoever serves tones need not wait for it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     from chatterbox.engine.model_device import model_engine
 
     return model_engine(settings.family, settings.weights, device=settings.device, config=config)
@@ -148,22 +150,6 @@ def _add_services(
     add_ModelsServiceServicer_to_server(ModelsService(engine), server)
     names = (*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
-
-
-def _bind(server: grpc.aio.Server, address: str) -> int:
-    """The port that was bound; raises ConfigError when it cannot be."""
-    try:
-        return server.add_insecure_port(address)
-    except RuntimeError:
-        raise ConfigError(f"cannot listen on {address}: in use, or not an address here") from None
-
-
-def _dial_address(listen: str, port: int) -> str:
-    """Where a client on this machine finds a server that listens on `listen`."""
-    if listen.startswith("unix:"):
-        return listen
-    host = listen.rpartition(":")[0]
-    return f"localhost:{port}" if host in ("0.0.0.0", "[::]") else f"{host}:{port}"
 
 
 async def _drain(health: ServiceHealth, admission: Admission, drain_s: float) -> None:
