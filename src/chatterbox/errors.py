@@ -9,7 +9,7 @@ ChatterboxError
 ├── CheckpointError     a weights file is missing, corrupt or of another shape
 └── ConfigError         settings that cannot work together
 
-Domain code raises these; only `server.status` knows how they look on the wire.
+Domain code raises these; only `chatterbox.process.status` knows how they look on the wire.
 """
 
 

@@ -8,9 +8,10 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chatterbox.errors import EngineStopped
+from chatterbox.process.addresses import SERVER as DEFAULT_ADDRESS
 from chatterbox.process.grpc_options import client_options
 from chatterbox.process.logs import configure_logs
-from server.settings import DEFAULT_ADDRESS, load_settings
+from server.settings import load_settings
 
 PROBE_S = 1.0  # a server on this machine answers within milliseconds or is not there
 CONNECT_S = 5.0

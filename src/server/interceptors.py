@@ -1,8 +1,6 @@
 """CallInterceptor: what every call of ours gets: an id, a status, one log line, its metrics."""
 
 import asyncio
-import re
-import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, NoReturn
@@ -12,13 +10,12 @@ import structlog
 
 from chatterbox.errors import ChatterboxError
 from chatterbox.process.logs import bind_request_id
+from chatterbox.process.request_ids import REQUEST_ID_KEY, request_id_of
+from chatterbox.process.status import code_of, internal_error, status_of
 from server.calls import CallRecord, current_call
 from server.metrics import ServerMetrics
-from server.status import code_of, internal_error, status_of
 
-REQUEST_ID_KEY = "x-request-id"
 OURS = "/chatterbox."  # health and reflection answer for themselves
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 Context = Any  # grpc.aio's own, whose stub lacks abort_with_status
 Handler = Any  # grpc.RpcMethodHandler, which is generic in the stub only
@@ -97,7 +94,9 @@ class _Observed:
         self._reason: str | None = None
         self._deadline_s = context.time_remaining()
         self._has_answered = False
-        self.record = CallRecord(method=method, request_id=_request_id(context))
+        self.record = CallRecord(
+            method=method, request_id=request_id_of(context.invocation_metadata())
+        )
         current_call.set(self.record)
         bind_request_id(self.record.request_id)
 
@@ -162,11 +161,3 @@ class _Observed:
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         return ((REQUEST_ID_KEY, self.record.request_id),)
-
-
-def _request_id(context: Context) -> str:
-    """The caller's own id where it is one, or a new one."""
-    for key, value in context.invocation_metadata() or ():
-        if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
-            return value
-    return secrets.token_hex(8)

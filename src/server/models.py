@@ -4,11 +4,11 @@ import grpc
 
 from chatterbox.engine.protocol import Engine
 from chatterbox.errors import NotFound
+from chatterbox.process.pages import page_of
 from chatterbox.v1 import model_pb2
 from chatterbox.v1 import models_service_pb2 as pb
 from chatterbox.v1.models_service_pb2_grpc import ModelsServiceServicer
 from server import convert
-from server.pages import page_of
 
 
 class ModelsService(ModelsServiceServicer):

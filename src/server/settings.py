@@ -4,23 +4,16 @@ Nothing else reads the environment. `--max-streams 8` and `CHATTERBOX_MAX_STREAM
 setting; the flag wins.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from chatterbox.errors import ConfigError
+from chatterbox.process.addresses import LISTEN_PATTERN, SERVER
 from chatterbox.process.logs import LogFormat
-
-DEFAULT_ADDRESS = "127.0.0.1:50051"
-
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Port = Annotated[int, Field(ge=0, le=65_535)]
-Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+from chatterbox.process.settings import Count, Port, PositiveSeconds, Seconds, load, parse
 
 
 class ServerSettings(BaseSettings):
@@ -29,8 +22,8 @@ class ServerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CHATTERBOX_", frozen=True)
 
     listen: str = Field(
-        DEFAULT_ADDRESS,
-        pattern=r"^(.+:\d{1,5}|unix:.+)$",
+        SERVER,
+        pattern=LISTEN_PATTERN,
         description="address to serve gRPC on, host:port; port 0 lets the system choose",
     )
     engine: Literal["chatterbox", "tone"] = Field(
@@ -52,7 +45,7 @@ class ServerSettings(BaseSettings):
     max_calls: Count = Field(
         1_000, description="calls of every kind at once, health watches included"
     )
-    idle_timeout_s: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] = Field(
+    idle_timeout_s: PositiveSeconds = Field(
         60.0, description="seconds after which a silent live session is ended"
     )
     drain_s: Seconds = Field(
@@ -71,48 +64,12 @@ class ServerSettings(BaseSettings):
     )
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(message)
-
-
 def parse_settings(arguments: Sequence[str], *, program: str) -> ServerSettings:
-    """Settings from flags over environment over defaults.
-
-    Raises ConfigError with one line that names the flag or variable. `--help` prints and exits.
-    """
-    parser = _Parser(
-        prog=program,
-        description="Serve text to speech over gRPC.",
-        epilog="Each flag is also an environment variable: --max-streams is "
-        "CHATTERBOX_MAX_STREAMS.",
-        allow_abbrev=False,
-    )
-    for name, field in ServerSettings.model_fields.items():
-        parser.add_argument(
-            _flag(name), dest=name, metavar="VALUE", help=_help(field), default=argparse.SUPPRESS
-        )
-    return load_settings(**vars(parser.parse_args(arguments)))
+    """Settings from flags over environment over defaults; see `process.settings.parse`."""
+    description = "Serve text to speech over gRPC."
+    return parse(ServerSettings, arguments, program=program, description=description)
 
 
 def load_settings(**values: Any) -> ServerSettings:
     """Settings from `values` over environment over defaults; raises ConfigError."""
-    try:
-        return ServerSettings(**values)
-    except ValidationError as error:
-        raise ConfigError(_first_problem(error)) from None
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_url=False)[0]
-    name = str(problem["loc"][0]) if problem["loc"] else ""
-    return f"{_flag(name)}: {problem['msg']}, got {problem['input']!r}"
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _help(field: FieldInfo) -> str:
-    text = (field.description or "").replace("%", "%%")
-    return text if field.default is None else f"{text} (default {field.default})"
+    return load(ServerSettings, **values)

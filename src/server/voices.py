@@ -5,12 +5,12 @@ import asyncio
 import grpc
 
 from chatterbox.engine.protocol import Engine
+from chatterbox.process.pages import page_of
 from chatterbox.v1 import voice_pb2
 from chatterbox.v1 import voices_service_pb2 as pb
 from chatterbox.v1.voices_service_pb2_grpc import VoicesServiceServicer
 from chatterbox.voices.library import VoiceLibrary
 from server import convert
-from server.pages import page_of
 
 
 class VoicesService(VoicesServiceServicer):

@@ -14,7 +14,7 @@ from chatterbox.errors import (
     NotFound,
     Overloaded,
 )
-from server.status import STATUS, code_of, internal_error, status_of
+from chatterbox.process.status import STATUS, code_of, internal_error, status_of
 
 
 def unpacked(status: Any) -> tuple[status_pb2.Status, dict[str, Any]]:

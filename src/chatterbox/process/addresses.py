@@ -1,0 +1,25 @@
+"""Where our processes listen, and where they are found."""
+
+import grpc
+
+from chatterbox.errors import ConfigError
+
+SERVER = "127.0.0.1:50051"
+BALANCER = "127.0.0.1:50050"
+LISTEN_PATTERN = r"^(.+:\d{1,5}|unix:.+)$"
+
+
+def listen_on(server: grpc.aio.Server, address: str) -> int:
+    """The port that was bound; raises ConfigError when it cannot be."""
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError:
+        raise ConfigError(f"cannot listen on {address}: in use, or not an address here") from None
+
+
+def dial_address(listen: str, port: int) -> str:
+    """Where a client on this machine finds a server that listens on `listen`."""
+    if listen.startswith("unix:"):
+        return listen
+    host = listen.rpartition(":")[0]
+    return f"localhost:{port}" if host in ("0.0.0.0", "[::]") else f"{host}:{port}"

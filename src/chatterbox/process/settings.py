@@ -1,0 +1,69 @@
+"""Settings of a process: each a flag and an environment variable, the flag before the variable."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
+
+from chatterbox.errors import ConfigError
+
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message)
+
+
+def parse(
+    kind: type[Settings], arguments: Sequence[str], *, program: str, description: str
+) -> Settings:
+    """Settings from flags over environment over defaults.
+
+    Raises ConfigError with one line that names the flag or variable. `--help` prints and exits.
+    """
+    prefix = kind.model_config.get("env_prefix", "")
+    example = next(reversed(kind.model_fields))
+    parser = _Parser(
+        prog=program,
+        description=description,
+        epilog="Each flag is also an environment variable: "
+        f"{_flag(example)} is {prefix}{example.upper()}.",
+        allow_abbrev=False,
+    )
+    for name, field in kind.model_fields.items():
+        parser.add_argument(
+            _flag(name), dest=name, metavar="VALUE", help=_help(field), default=argparse.SUPPRESS
+        )
+    return load(kind, **vars(parser.parse_args(arguments)))
+
+
+def load(kind: type[Settings], **values: Any) -> Settings:
+    """Settings from `values` over environment over defaults; raises ConfigError."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        raise ConfigError(_first_problem(error)) from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    name = str(problem["loc"][0]) if problem["loc"] else ""
+    return f"{_flag(name)}: {problem['msg']}, got {problem['input']!r}"
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _help(field: FieldInfo) -> str:
+    text = (field.description or "").replace("%", "%%")
+    return text if field.default is None else f"{text} (default {field.default})"
