@@ -199,7 +199,7 @@ def spoken_by(tiny: Models, voice_id: str, text: str) -> tuple[Tensor, S3GenCond
     speaker = runner.speaker(0, TINY.settle(Sampling(seed=1)), least_tokens=40)
     tokens = [runner.prefill(speaker, tiny.tokenizer.encode(text, "en"), conditioning.t3)]
     while tokens[-1] is not None and len(tokens) < 150:
-        tokens += runner.decode([speaker])
+        tokens += runner.decode([speaker])[0]
     return torch.tensor([[token for token in tokens if token is not None]]), conditioning.s3gen
 
 

@@ -65,8 +65,8 @@ class _Loaded:
             going = [s for s in sequences if None not in drawn[s] and s.room > len(drawn[s])]
             if going:
                 tokens = self.t3.decode([self.admitted[s].speaker for s in going])
-                for sequence, token in zip(going, tokens, strict=True):
-                    drawn[sequence] += (token,)
+                for sequence, more in zip(going, tokens, strict=True):
+                    drawn[sequence] += more
         return drawn
 
 

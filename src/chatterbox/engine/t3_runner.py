@@ -52,6 +52,8 @@ class T3Runner:
             models.device
         )
         self._membership: Membership | None = None
+        self._unread: dict[Speaker, Tensor] = {}  # prefixes, until the first token is drawn
+        self._scores: dict[Speaker, Tensor] = {}  # of the position read last
 
     def speaker(self, slot: int, sampling: Sampling, *, least_tokens: int) -> Speaker:
         """A new occupant of a slot; `sampling` is settled."""
@@ -59,22 +61,57 @@ class T3Runner:
         return Speaker(slot=slot, sampling=sampling, guided=guided, least_tokens=least_tokens)
 
     @torch.inference_mode()
-    def prefill(
-        self, speaker: Speaker, text_ids: Several[int], conditioning: T3Conditioning
-    ) -> int | None:
-        """Read text and voice into the slot; returns the first token, None for an end."""
+    def begin(self, speaker: Speaker, text_ids: Several[int], conditioning: T3Conditioning) -> int:
+        """Embed text and voice; returns how many positions there are to read."""
         device = self._models.device
         text = torch.tensor([list(text_ids)], dtype=torch.int64, device=device)
         prefix = self._models.t3.prefix(text, conditioning, guided=speaker.guided)
         assert prefix.shape[1] + self.max_speech_tokens <= self._cache.max_length + 1
-        members = self._members([speaker])
         self._history.begin(speaker.slot)
-        logits = self._models.t3(prefix, self._cache, members.rows, torch.zeros_like(members.rows))
-        speaker.length = prefix.shape[1]
-        return self._draw(members, logits)[0]
+        self._unread[speaker] = prefix
+        return prefix.shape[1]
 
     @torch.inference_mode()
-    def decode(self, speakers: Several[Speaker]) -> list[int | None]:
+    def read(self, speaker: Speaker, start: int, stop: int) -> None:
+        """Read positions `start` to `stop` of the prefix; pieces come in order, without gaps."""
+        prefix = self._unread[speaker]
+        assert start == speaker.length < stop <= prefix.shape[1]
+        rows = self._members([speaker]).rows
+        self._scores[speaker] = self._models.t3(
+            prefix[:, start:stop], self._cache, rows, torch.full_like(rows, start)
+        )
+        speaker.length = stop
+
+    @torch.inference_mode()
+    def first(self, speaker: Speaker) -> int | None:
+        """The first token, once the whole prefix was read; None for an end."""
+        assert speaker.length == self._unread.pop(speaker).shape[1], "the prefix was not read"
+        return self._draw(self._members([speaker]), self._scores.pop(speaker))[0]
+
+    def prefill(
+        self, speaker: Speaker, text_ids: Several[int], conditioning: T3Conditioning
+    ) -> int | None:
+        """Begin, read everything at once, and draw the first token."""
+        self.read(speaker, 0, self.begin(speaker, text_ids, conditioning))
+        return self.first(speaker)
+
+    @torch.inference_mode()
+    def decode(self, speakers: Several[Speaker], steps: int = 1) -> list[tuple[int | None, ...]]:
+        """Up to `steps` more tokens of each speaker, in their order; None, last, for an end."""
+        drawn: dict[Speaker, tuple[int | None, ...]] = dict.fromkeys(speakers, ())
+        for _ in range(steps):
+            going = [speaker for speaker in speakers if None not in drawn[speaker]]
+            if going:
+                for speaker, token in zip(going, self._step(going), strict=True):
+                    drawn[speaker] += (token,)
+        return list(drawn.values())
+
+    def forget(self, speaker: Speaker) -> None:
+        """Let go of what is kept for a speaker, read or not."""
+        self._unread.pop(speaker, None)
+        self._scores.pop(speaker, None)
+
+    def _step(self, speakers: Several[Speaker]) -> list[int | None]:
         """The next token of each speaker, in their order; None for an end."""
         members = self._membership
         if members is None or set(members.speakers) != set(speakers):

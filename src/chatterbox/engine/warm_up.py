@@ -22,7 +22,7 @@ def warm_up(models: Models, t3: T3Runner, s3gen: S3GenRunner, config: EngineConf
     text_ids = models.tokenizer.encode(_TEXT, models.family.languages[0])
     tokens = [t3.prefill(speaker, text_ids, conditioning.t3)]
     while len(tokens) < config.first_chunk_tokens:
-        tokens += t3.decode([speaker])
+        tokens += t3.decode([speaker])[0]
     utterance = Utterance(
         text=_TEXT,
         family=models.family.id,
