@@ -15,17 +15,27 @@ from grpc_tools import protoc
 
 PROTOS = Path(__file__).parent.resolve()
 SOURCE = PROTOS.parent / "src"
-PACKAGE = Path("chatterbox/v1")
-DOCSTRING = '"""The wire contract, generated from protos/ by `make protos`; do not edit."""\n'
+PUBLIC = Path("chatterbox/v1")
+INTERNAL = Path("chatterbox/worker/v1")
+DOCSTRINGS = {
+    PUBLIC: '"""The wire contract, generated from protos/ by `make protos`; do not edit."""\n',
+    INTERNAL: '"""Between our processes, generated from protos/ by `make protos`; do not edit."""\n',
+    INTERNAL.parent: '"""Generated from protos/ by `make protos`; do not edit."""\n',
+}
 
 
 def generate(target: Path) -> None:
-    """Write the generated package below `target`; exits with protoc's message on an error."""
-    names = sorted(str(path.relative_to(PROTOS)) for path in (PROTOS / PACKAGE).glob("*.proto"))
+    """Write the generated packages below `target`; exits with protoc's message on an error."""
+    names = sorted(
+        str(path.relative_to(PROTOS))
+        for package in (PUBLIC, INTERNAL)
+        for path in (PROTOS / package).glob("*.proto")
+    )
     services = [name for name in names if name.endswith("_service.proto")]
     _protoc(f"--python_out={target}", f"--mypy_out=quiet:{target}", *names)
     _protoc(f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet:{target}", *services)
-    (target / PACKAGE / "__init__.py").write_text(DOCSTRING)
+    for package, docstring in DOCSTRINGS.items():
+        (target / package / "__init__.py").write_text(docstring)
 
 
 def _protoc(*arguments: str) -> None:
@@ -39,9 +49,13 @@ def _protoc(*arguments: str) -> None:
         sys.exit(status)
 
 
-def contents(root: Path) -> dict[str, str]:
-    """Text of every generated file below `root`, by name."""
-    return {path.name: path.read_text() for path in sorted((root / PACKAGE).glob("*.py*"))}
+def contents(root: Path) -> dict[Path, str]:
+    """Text of every generated file below `root`, by its path from there."""
+    return {
+        path.relative_to(root): path.read_text()
+        for package in DOCSTRINGS
+        for path in sorted((root / package).glob("*.py*"))
+    }
 
 
 def main() -> None:
@@ -52,18 +66,18 @@ def main() -> None:
         target = Path(folder)
         generate(target)
         wanted, present = contents(target), contents(SOURCE)
-    stale = sorted(name for name in wanted | present if wanted.get(name) != present.get(name))
+    stale = sorted(path for path in wanted | present if wanted.get(path) != present.get(path))
     if check:
         if stale:
-            sys.exit(f"src/{PACKAGE} is not what protos/ generates; run `make protos`: {stale}")
+            names = ", ".join(str(path) for path in stale)
+            sys.exit(f"src/ is not what protos/ generates; run `make protos`: {names}")
         return
-    (SOURCE / PACKAGE).mkdir(exist_ok=True)
-    for name in stale:
-        path = SOURCE / PACKAGE / name
-        if name in wanted:
-            path.write_text(wanted[name])
+    for path in stale:
+        if path in wanted:
+            (SOURCE / path).parent.mkdir(parents=True, exist_ok=True)
+            (SOURCE / path).write_text(wanted[path])
         else:
-            path.unlink()
+            (SOURCE / path).unlink()
 
 
 if __name__ == "__main__":

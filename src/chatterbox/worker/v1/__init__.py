@@ -1,0 +1,1 @@
+"""Between our processes, generated from protos/ by `make protos`; do not edit."""
