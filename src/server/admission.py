@@ -24,6 +24,16 @@ class Admission:
         """Calls inside now."""
         return self._active
 
+    @property
+    def max_streams(self) -> int:
+        """How many calls may be inside at once."""
+        return self._max_streams
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether nobody is let in any more."""
+        return self._draining
+
     @contextmanager
     def place(self) -> Iterator[None]:
         """A place for one call. Raises Overloaded when all are taken, EngineStopped at the end."""

@@ -27,6 +27,7 @@ from chatterbox.v1.text_to_speech_service_pb2_grpc import (
 )
 from chatterbox.v1.voices_service_pb2_grpc import add_VoicesServiceServicer_to_server
 from chatterbox.voices.library import VoiceLibrary, bundled_voices
+from chatterbox.worker.v1.worker_service_pb2_grpc import add_WorkerServiceServicer_to_server
 from server.admission import Admission
 from server.health import ServiceHealth
 from server.interceptors import CallInterceptor
@@ -35,6 +36,7 @@ from server.models import ModelsService
 from server.settings import ServerSettings
 from server.speech import TextToSpeechService
 from server.voices import VoicesService
+from server.worker import WorkerService, load_message
 
 # From the descriptors, which reflection shows only if their modules are loaded.
 SERVICES = tuple(
@@ -148,6 +150,8 @@ def _add_services(
     )
     add_VoicesServiceServicer_to_server(VoicesService(voices, engine), server)
     add_ModelsServiceServicer_to_server(ModelsService(engine), server)
+    worker = WorkerService(lambda: load_message(engine, admission, voices))
+    add_WorkerServiceServicer_to_server(worker, server)
     names = (*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
 

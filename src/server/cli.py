@@ -8,6 +8,7 @@ import typer
 from typer.exceptions import TyperException
 
 from chatterbox.errors import ChatterboxError
+from server.cli_bench import bench
 from server.cli_evaluate import evaluate
 from server.cli_lists import models, voices
 from server.cli_say import say
@@ -25,6 +26,7 @@ app.command()(say)
 app.command()(voices)
 app.command()(models)
 app.command()(evaluate)
+app.command()(bench)
 
 
 @app.command(

@@ -95,6 +95,11 @@ class VoiceLibrary:
                 self._resident.popitem(last=False)
         return loaded
 
+    def resident(self) -> tuple[str, ...]:
+        """Ids of the voices whose conditioning is in memory, in their order."""
+        with self._lock:
+            return tuple(sorted({voice_id for voice_id, _ in self._resident}))
+
     def _folder(self, voice_id: str) -> Path:
         check_voice_id(voice_id)
         for root in self._roots:

@@ -57,6 +57,16 @@ def test_conditioning_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert library.conditioning("ada", "tiny") is loaded
 
 
+def test_voices_that_were_asked_for_are_resident(tmp_path: Path) -> None:
+    for voice_id in ("ben", "ada", "cleo"):
+        add_voice(tmp_path, voice_id)
+    library = VoiceLibrary([tmp_path])
+    assert library.resident() == ()
+    for voice_id in ("cleo", "ada", "cleo"):
+        library.conditioning(voice_id, "tiny")
+    assert library.resident() == ("ada", "cleo")
+
+
 def test_the_default_voice_suits_the_family(tmp_path: Path) -> None:
     add_voice(tmp_path, "ada", families=["tiny"])
     add_voice(tmp_path, "ben", families=["english"])

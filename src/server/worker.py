@@ -1,0 +1,58 @@
+"""WorkerService: how busy this server is, pushed to whoever chooses between servers."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+
+import grpc
+
+import chatterbox
+from chatterbox.engine.protocol import Engine
+from chatterbox.voices.library import VoiceLibrary
+from chatterbox.worker.v1 import worker_service_pb2 as pb
+from chatterbox.worker.v1.worker_service_pb2_grpc import WorkerServiceServicer
+from server.admission import Admission
+
+LOOK_S = 0.1  # between two looks at the load: at most ten responses in a second
+SILENCE_S = 1.0  # after which a response is due though nothing has changed
+
+Context = grpc.aio.ServicerContext[pb.WatchLoadRequest, pb.WatchLoadResponse]
+
+
+class WorkerService(WorkerServiceServicer):
+    """Pushes what `load` says."""
+
+    def __init__(self, load: Callable[[], pb.WatchLoadResponse]) -> None:
+        self._load = load
+
+    async def WatchLoad(
+        self, request: pb.WatchLoadRequest, context: Context
+    ) -> AsyncGenerator[pb.WatchLoadResponse, None]:
+        """The load now, and again whenever it has changed or a second has passed."""
+        told: pb.WatchLoadResponse | None = None
+        due_s = 0.0
+        while True:
+            load = self._load()
+            if load != told or time.monotonic() >= due_s:
+                told, due_s = load, time.monotonic() + SILENCE_S - LOOK_S
+                yield load
+            await asyncio.sleep(LOOK_S)
+
+
+def load_message(
+    engine: Engine, admission: Admission, voices: VoiceLibrary
+) -> pb.WatchLoadResponse:
+    """The load of a server with these parts; the engine does not yet tell of queued audio."""
+    open_count = engine.active_count
+    return pb.WatchLoadResponse(
+        slots=engine.slots,
+        free_slots=max(0, engine.slots - open_count),
+        open_utterances=open_count,
+        waiting=max(0, open_count - engine.slots),
+        max_streams=admission.max_streams,
+        active_streams=admission.active,
+        resident_voices=[f"voices/{voice_id}" for voice_id in voices.resident()],
+        models=[f"models/{family}" for family in engine.families],
+        draining=admission.is_draining,
+        version=chatterbox.__version__,
+    )
