@@ -20,7 +20,6 @@ from chatterbox.engine.t3_runner import T3Runner
 from chatterbox.engine.warm_up import warm_up
 from chatterbox.errors import ConfigError, InvalidRequest
 from chatterbox.models.bundle import Models, bundled_folder, load_models
-from chatterbox.models.conditioning import T3Conditioning
 from chatterbox.models.families import FAMILIES, Family
 from chatterbox.models.s3gen.stream import StreamSettings
 
@@ -34,40 +33,28 @@ class FamilySource:
 
 
 @dataclass(slots=True)
-class _Admitted:
-    """A sequence with a slot, ready for its prefill."""
-
-    speaker: Speaker
-    text_ids: list[int]
-    conditioning: T3Conditioning
-
-
-@dataclass(slots=True)
 class _Loaded:
     """One family, running."""
 
     models: Models
     t3: T3Runner
     s3gen: S3GenRunner
-    admitted: dict[Sequence, _Admitted] = field(default_factory=dict)
+    speakers: dict[Sequence, Speaker] = field(default_factory=dict)
 
     def read(self, piece: Prefill) -> dict[Sequence, tuple[int | None, ...]]:
         """Read a piece of a prefix; the last one gives the first token."""
-        new = self.admitted[piece.sequence]
-        return {piece.sequence: (self.t3.prefill(new.speaker, new.text_ids, new.conditioning),)}
+        speaker = self.speakers[piece.sequence]
+        self.t3.read(speaker, piece.start, piece.stop)
+        return {piece.sequence: (self.t3.first(speaker),)} if piece.is_last else {}
 
     def decode(
-        self, sequences: list[Sequence], steps: int
+        self, sequences: Several[Sequence], steps: int
     ) -> dict[Sequence, tuple[int | None, ...]]:
         """Up to `steps` tokens of each, None after the last one where it ended."""
-        drawn: dict[Sequence, tuple[int | None, ...]] = dict.fromkeys(sequences, ())
-        for _ in range(steps):
-            going = [s for s in sequences if None not in drawn[s] and s.room > len(drawn[s])]
-            if going:
-                tokens = self.t3.decode([self.admitted[s].speaker for s in going])
-                for sequence, more in zip(going, tokens, strict=True):
-                    drawn[sequence] += more
-        return drawn
+        if not sequences:
+            return {}
+        drawn = self.t3.decode([self.speakers[sequence] for sequence in sequences], steps)
+        return dict(zip(sequences, drawn, strict=True))
 
 
 class ModelDevice:
@@ -123,21 +110,19 @@ class ModelDevice:
         assert sampling.exaggeration is not None, "settled"
         assert sequence.slot is not None, "admitted sequences have a slot"
         least = min(pace.least_tokens(utterance.text), sequence.max_tokens - 1)
-        loaded.admitted[sequence] = _Admitted(
-            speaker=loaded.t3.speaker(sequence.slot, sampling, least_tokens=least),
-            text_ids=text_ids,
-            conditioning=replace(conditioning.t3, exaggeration=sampling.exaggeration),
-        )
+        speaker = loaded.t3.speaker(sequence.slot, sampling, least_tokens=least)
+        loaded.speakers[sequence] = speaker
         loaded.s3gen.begin(sequence, conditioning.s3gen)
-        return 1  # the runner reads a prefix in one piece
+        voice = replace(conditioning.t3, exaggeration=sampling.exaggeration)
+        return loaded.t3.begin(speaker, text_ids, voice)
 
     def draw(self, plan: Plan) -> Mapping[Sequence, tuple[int | None, ...]]:
         drawn: dict[Sequence, tuple[int | None, ...]] = {}
         for loaded in self._loaded.values():
-            decoding = [sequence for sequence in plan.decode if sequence in loaded.admitted]
+            decoding = [sequence for sequence in plan.decode if sequence in loaded.speakers]
             drawn |= loaded.decode(decoding, plan.steps)
             for piece in plan.prefill:
-                if piece.sequence in loaded.admitted:
+                if piece.sequence in loaded.speakers:
                     drawn |= loaded.read(piece)
         return drawn
 
@@ -149,7 +134,9 @@ class ModelDevice:
     def forget(self, sequence: Sequence) -> None:
         loaded = self._loaded.get(sequence.utterance.family)
         if loaded is not None:
-            loaded.admitted.pop(sequence, None)
+            speaker = loaded.speakers.pop(sequence, None)
+            if speaker is not None:
+                loaded.t3.forget(speaker)
             loaded.s3gen.forget(sequence)
 
     def close(self) -> None:

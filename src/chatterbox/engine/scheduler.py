@@ -79,7 +79,9 @@ class Scheduler:
                 prefill.append(Prefill(sequence, start, stop, is_last=stop == end))
                 left -= stop - start
         decode = tuple(s for s in self.running if s.phase is Phase.SPEAKING)
-        return Plan(tuple(prefill), decode, self.config.steps_per_sync)
+        # The device has room for `max_speech_tokens` of each and no more.
+        room = min((self.config.max_speech_tokens - len(s.tokens) for s in decode), default=1)
+        return Plan(tuple(prefill), decode, min(self.config.steps_per_sync, room))
 
     def commit(
         self, plan: Plan, drawn: Mapping[Sequence, tuple[int | None, ...]]

@@ -69,11 +69,6 @@ class Sequence:
         return self.finish is not None
 
     @property
-    def room(self) -> int:
-        """How many more tokens it may have."""
-        return self.max_tokens - len(self.tokens)
-
-    @property
     def is_new(self) -> bool:
         """Whether nothing of it has been rendered yet."""
         return self.chunk_index == 0
