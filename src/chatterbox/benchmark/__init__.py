@@ -1,0 +1,1 @@
+"""Benchmarks: how fast this machine speaks, stage by stage and as a whole."""
