@@ -6,6 +6,9 @@ ChatterboxError
 ├── Overloaded          every bound is reached; try again after `retry_after_s`
 ├── EngineStopped       the engine is draining or has failed; another server may answer
 ├── SessionIdle         a live session neither spoke nor received anything for too long
+├── CallTooLong         a call lasted longer than any may
+├── NoBackend           no model server that could take the call serves now
+├── BackendLost         the model server that served the call died or vanished
 ├── CheckpointError     a weights file is missing, corrupt or of another shape
 └── ConfigError         settings that cannot work together
 
@@ -65,6 +68,24 @@ class SessionIdle(ChatterboxError):
     """A live session neither spoke nor received anything for too long and was ended."""
 
     reason = "SESSION_IDLE"
+
+
+class CallTooLong(ChatterboxError):
+    """A call lasted longer than this installation lets any call last, and was ended."""
+
+    reason = "CALL_TOO_LONG"
+
+
+class NoBackend(ChatterboxError):
+    """No model server that could take the call serves now; one may in a moment."""
+
+    reason = "NO_BACKEND"
+
+
+class BackendLost(ChatterboxError):
+    """The model server that served the call died or vanished; the same call may succeed."""
+
+    reason = "BACKEND_LOST"
 
 
 class CheckpointError(ChatterboxError):

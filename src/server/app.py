@@ -17,6 +17,7 @@ from chatterbox.engine.protocol import Engine
 from chatterbox.engine.tone import ToneEngine
 from chatterbox.errors import ConfigError
 from chatterbox.process.addresses import dial_address, listen_on
+from chatterbox.process.admission import Admission
 from chatterbox.process.grpc_options import server_options
 from chatterbox.process.metrics import metrics_endpoint
 from chatterbox.synthesis import Synthesizer
@@ -28,7 +29,6 @@ from chatterbox.v1.text_to_speech_service_pb2_grpc import (
 from chatterbox.v1.voices_service_pb2_grpc import add_VoicesServiceServicer_to_server
 from chatterbox.voices.library import VoiceLibrary, bundled_voices
 from chatterbox.worker.v1.worker_service_pb2_grpc import add_WorkerServiceServicer_to_server
-from server.admission import Admission
 from server.health import ServiceHealth
 from server.interceptors import CallInterceptor
 from server.metrics import ServerMetrics

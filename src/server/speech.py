@@ -6,12 +6,12 @@ from contextlib import aclosing, contextmanager
 import grpc
 
 from chatterbox.errors import InvalidRequest
+from chatterbox.process.admission import Admission
 from chatterbox.speech import SpeechEvent
 from chatterbox.synthesis import Synthesizer
 from chatterbox.v1 import synthesis_pb2 as pb
 from chatterbox.v1.text_to_speech_service_pb2_grpc import TextToSpeechServiceServicer
 from server import convert
-from server.admission import Admission
 from server.calls import current_call
 from server.live import LiveInputs
 

@@ -8,12 +8,12 @@ import grpc
 
 import chatterbox
 from chatterbox.engine.protocol import Engine
+from chatterbox.process.admission import Admission
 from chatterbox.voices.library import VoiceLibrary
 from chatterbox.worker.v1 import worker_service_pb2 as pb
 from chatterbox.worker.v1.worker_service_pb2_grpc import WorkerServiceServicer
-from server.admission import Admission
 
-LOOK_S = 0.1  # between two looks at the load: at most ten responses in a second
+LOOK_S = 0.2  # between two looks at the load: at most five responses in a second
 SILENCE_S = 1.0  # after which a response is due though nothing has changed
 
 Context = grpc.aio.ServicerContext[pb.WatchLoadRequest, pb.WatchLoadResponse]

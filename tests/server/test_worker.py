@@ -79,7 +79,7 @@ async def test_a_server_that_drains_says_so(start: Any) -> None:
     await channel.close()
 
 
-async def test_a_load_that_never_rests_is_told_ten_times_a_second() -> None:
+async def test_a_load_that_never_rests_is_told_five_times_a_second() -> None:
     counter = itertools.count()
     service = WorkerService(lambda: pb.WatchLoadResponse(open_utterances=next(counter)))
     began_s = time.monotonic()
@@ -89,4 +89,4 @@ async def test_a_load_that_never_rests_is_told_ten_times_a_second() -> None:
         told += 1
         if told == 5:
             break
-    assert time.monotonic() - began_s >= 0.39  # an upper bound of the rate: slowness cannot fail it
+    assert time.monotonic() - began_s >= 0.79  # an upper bound of the rate: slowness cannot fail it

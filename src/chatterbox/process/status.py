@@ -8,11 +8,14 @@ from grpc import StatusCode
 from grpc_status import rpc_status
 
 from chatterbox.errors import (
+    BackendLost,
+    CallTooLong,
     ChatterboxError,
     CheckpointError,
     ConfigError,
     EngineStopped,
     InvalidRequest,
+    NoBackend,
     NotFound,
     Overloaded,
     SessionIdle,
@@ -31,6 +34,9 @@ STATUS: dict[type[ChatterboxError], StatusCode] = {
     Overloaded: StatusCode.RESOURCE_EXHAUSTED,
     EngineStopped: StatusCode.UNAVAILABLE,
     SessionIdle: StatusCode.ABORTED,
+    CallTooLong: StatusCode.ABORTED,
+    NoBackend: StatusCode.UNAVAILABLE,
+    BackendLost: StatusCode.UNAVAILABLE,
     CheckpointError: StatusCode.DATA_LOSS,  # a stored voice is damaged: trying again cannot help
     ConfigError: StatusCode.FAILED_PRECONDITION,
 }
@@ -58,7 +64,7 @@ def status_of(error: ChatterboxError, *, request_id: str) -> Status:
             details.append(_resource_info(resource, error))
         case Overloaded(retry_after_s=retry_after_s):
             retry_s = retry_after_s
-        case EngineStopped():
+        case EngineStopped() | NoBackend() | BackendLost():
             retry_s = RESTART_S
     if retry_s is not None:
         details.append(error_details_pb2.RetryInfo(retry_delay=_duration(retry_s)))
@@ -88,7 +94,11 @@ def _bad_request(field: str, error: InvalidRequest) -> error_details_pb2.BadRequ
 
 
 def _resource_info(resource: str, error: NotFound) -> error_details_pb2.ResourceInfo:
-    kinds = {"voices": "chatterbox/Voice", "models": "chatterbox/Model"}
+    kinds = {
+        "voices": "chatterbox/Voice",
+        "models": "chatterbox/Model",
+        "backends": "chatterbox/Backend",
+    }
     return error_details_pb2.ResourceInfo(
         resource_type=kinds.get(resource.partition("/")[0], ""),
         resource_name=resource[:MAX_METADATA_CHARACTERS],

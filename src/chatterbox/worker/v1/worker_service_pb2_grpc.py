@@ -47,7 +47,7 @@ class WorkerServiceServicer:
     """
 
     def WatchLoad(self, request, context):
-        """Watches the load: one response at once, one when something has changed, at most ten in a
+        """Watches the load: one response at once, one when something has changed, at most five in a
         second, and at least one in every second, so that silence means that something is wrong. Ends
         only with the server or the caller.
         """

@@ -36,7 +36,7 @@ class WorkerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WorkerServiceAsyncStub: ...
     WatchLoad: _grpc.UnaryStreamMultiCallable[_worker_service_pb2.WatchLoadRequest, _worker_service_pb2.WatchLoadResponse]
-    """Watches the load: one response at once, one when something has changed, at most ten in a
+    """Watches the load: one response at once, one when something has changed, at most five in a
     second, and at least one in every second, so that silence means that something is wrong. Ends
     only with the server or the caller.
     """
@@ -47,7 +47,7 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     WatchLoad: _aio.UnaryStreamMultiCallable[_worker_service_pb2.WatchLoadRequest, _worker_service_pb2.WatchLoadResponse]  # type: ignore[assignment]
-    """Watches the load: one response at once, one when something has changed, at most ten in a
+    """Watches the load: one response at once, one when something has changed, at most five in a
     second, and at least one in every second, so that silence means that something is wrong. Ends
     only with the server or the caller.
     """
@@ -61,7 +61,7 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _worker_service_pb2.WatchLoadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_worker_service_pb2.WatchLoadResponse], _abc.AsyncIterator[_worker_service_pb2.WatchLoadResponse]]:
-        """Watches the load: one response at once, one when something has changed, at most ten in a
+        """Watches the load: one response at once, one when something has changed, at most five in a
         second, and at least one in every second, so that silence means that something is wrong. Ends
         only with the server or the caller.
         """
