@@ -1,11 +1,11 @@
-"""Speech streamed in chunks is the speech rendered whole.
+"""Speech streamed in chunks is the speech rendered whole, and in company what it is alone.
 
 Exactly so where the networks' reach is bounded: then every seam must vanish, whatever the cuts.
 With attention over everything the future changes the past a little; what that costs is
 measured on trained weights.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -23,17 +23,20 @@ from chatterbox.models.families import TINY
 from chatterbox.models.s3gen.config import EncoderConfig, EstimatorConfig, S3GenConfig, Solver
 from chatterbox.models.s3gen.model import RenderNoise, S3Gen
 from chatterbox.models.s3gen.stream import (
+    ChunkInput,
     StreamSettings,
-    UtteranceInput,
+    StreamState,
+    hear_prompt,
+    prompt_noise,
+    render_chunks,
     start_stream,
-    stream_chunk,
 )
 from chatterbox.speech import Sampling
 from chatterbox.voices.library import VoiceLibrary
 
 TOKENS = 40
 # Three tokens for the flow to come out exactly, three more for the vocoder.
-BOUNDED = StreamSettings(heard_is_known=False, right_tokens=6)
+BOUNDED = StreamSettings(right_tokens=6)
 SOLVERS: tuple[Solver, ...] = ("regression", "meanflow", "cfm")
 
 
@@ -105,11 +108,20 @@ def whole(s3gen: S3Gen, tokens: Tensor, conditioning: S3GenConditioning) -> Tens
     prompt = 2 * conditioning.prompt_tokens.shape[1]
     frames = s3gen.output_frames(tokens.shape[1], conditioning)
     drawn = RenderNoise(
-        flow=noise.mel(-prompt, 2 * tokens.shape[1]),
+        flow=torch.cat([prompt_noise(prompt, 80), noise.mel(0, 2 * tokens.shape[1])], dim=-1),
         phases=noise.phases(),
         source=noise.source(0, frames),
     )
     return s3gen.render(tokens, conditioning, drawn)[0]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An utterance and where it is cut."""
+
+    tokens: Tensor
+    conditioning: S3GenConditioning
+    ends: list[int]
 
 
 def streamed(
@@ -117,16 +129,31 @@ def streamed(
     tokens: Tensor,
     conditioning: S3GenConditioning,
     ends: list[int],
-    stream: StreamSettings = BOUNDED,
+    settings: StreamSettings = BOUNDED,
 ) -> Tensor:
+    return together(s3gen, [Case(tokens, conditioning, ends)], settings)[0]
+
+
+def together(s3gen: S3Gen, cases: list[Case], settings: StreamSettings) -> list[Tensor]:
+    """Every case's next chunk in one batch, until none has any left."""
+    prompts = [hear_prompt(s3gen, case.conditioning, settings) for case in cases]
     noise = noise_for(s3gen)
-    utterance = UtteranceInput(conditioning=conditioning, noise=noise, settings=stream)
-    state, pieces = start_stream(s3gen, noise), []
-    for end in ends:
-        is_last = end == tokens.shape[1]
-        samples, state = stream_chunk(s3gen, tokens, utterance, state, end=end, is_last=is_last)
-        pieces.append(samples)
-    return torch.cat(pieces)
+    states: list[StreamState] = [start_stream(s3gen, p, noise, settings) for p in prompts]
+    pieces: list[list[Tensor]] = [[] for _ in cases]
+    for step in range(max(len(case.ends) for case in cases)):
+        rows = [row for row, case in enumerate(cases) if step < len(case.ends)]
+        chunks = []
+        for row in rows:
+            case, start = cases[row], states[row].tokens
+            end = case.ends[step]
+            given = case.tokens[0, start : end + settings.right_tokens]
+            chunks.append(ChunkInput(
+                prompt=prompts[row], noise=noise, state=states[row], tokens=given, kept=end - start
+            ))  # fmt: skip
+        for row, (samples, after) in zip(rows, render_chunks(s3gen, chunks, settings), strict=True):
+            pieces[row].append(samples)
+            states[row] = after
+    return [torch.cat(row) for row in pieces]
 
 
 @pytest.fixture(scope="module", params=SOLVERS)
@@ -153,37 +180,97 @@ def test_whatever_the_cuts_the_seams_vanish(s3gen: S3Gen, cuts: set[int], *, odd
     assert error < 1e-3
 
 
-def test_a_chunk_costs_the_same_however_much_was_said(s3gen: S3Gen) -> None:
+def test_what_is_remembered_does_not_grow(s3gen: S3Gen) -> None:
     tokens, conditioning = speech(s3gen, 400), voice(s3gen)
-    noise = noise_for(s3gen)
-    utterance = UtteranceInput(conditioning=conditioning, noise=noise, settings=BOUNDED)
-    state = start_stream(s3gen, noise)
+    prompt, noise = hear_prompt(s3gen, conditioning, BOUNDED), noise_for(s3gen)
+    state = start_stream(s3gen, prompt, noise, BOUNDED)
     sizes = []
     for end in range(20, 400, 20):
-        _, state = stream_chunk(s3gen, tokens, utterance, state, end=end, is_last=False)
-        sizes.append((state.mel.shape, state.f0.shape, state.foretaste.shape))
-    assert len(set(sizes[6:])) == 1
+        given = tokens[0, state.tokens : end + BOUNDED.right_tokens]
+        chunk = ChunkInput(
+            prompt=prompt, noise=noise, state=state, tokens=given, kept=end - state.tokens
+        )
+        ((_, state),) = render_chunks(s3gen, [chunk], BOUNDED)
+        sizes.append((state.flow.size_bytes, state.mel.shape, state.f0.shape))
+    assert len(set(sizes)) == 1
 
 
-@pytest.mark.parametrize("heard_is_known", [False, True])
-def test_with_attention_every_token_is_still_heard_once(*, heard_is_known: bool) -> None:
-    s3gen = build(S3GenConfig.tiny())
-    tokens, conditioning = speech(s3gen), voice(s3gen)
-    chosen = StreamSettings(heard_is_known=heard_is_known)
-    pieces = streamed(s3gen, tokens, conditioning, [9, 24, TOKENS], chosen)
+@pytest.fixture(scope="module", params=SOLVERS)
+def attentive(request: pytest.FixtureRequest) -> S3Gen:
+    """Networks with attention, untrained."""
+    tiny = S3GenConfig.tiny()
+    steps = {"regression": 1, "meanflow": 2, "cfm": 3}[request.param]
+    return build(replace(tiny, flow=replace(tiny.flow, solver=request.param, steps=steps)))
+
+
+def test_with_attention_every_token_is_still_heard_once(attentive: S3Gen) -> None:
+    tokens, conditioning = speech(attentive), voice(attentive)
+    pieces = streamed(attentive, tokens, conditioning, [9, 24, TOKENS], StreamSettings())
     assert len(pieces) == TOKENS * 960
     assert pieces.isfinite().all()
 
 
-def test_the_state_given_is_left_as_it_was(s3gen: S3Gen) -> None:
-    tokens, conditioning = speech(s3gen), voice(s3gen)
-    noise = noise_for(s3gen)
-    utterance = UtteranceInput(conditioning=conditioning, noise=noise)
-    _, state = stream_chunk(
-        s3gen, tokens, utterance, start_stream(s3gen, noise), end=10, is_last=False
+def test_without_a_prompt_one_chunk_is_the_whole_with_attention_too(attentive: S3Gen) -> None:
+    tokens, spoken = speech(attentive), voice(attentive)
+    alone = replace(
+        spoken, prompt_tokens=spoken.prompt_tokens[:, :0], prompt_mel=spoken.prompt_mel[:, :0]
     )
-    first, _ = stream_chunk(s3gen, tokens, utterance, state, end=20, is_last=False)
-    again, _ = stream_chunk(s3gen, tokens, utterance, state, end=20, is_last=False)
+    torch.testing.assert_close(
+        streamed(attentive, tokens, alone, [TOKENS]),
+        whole(attentive, tokens, alone),
+        atol=2e-4,
+        rtol=0,
+    )
+
+
+def test_a_prompt_heard_beforehand_is_heard(attentive: S3Gen) -> None:
+    tokens, spoken = speech(attentive), voice(attentive)
+    other = replace(spoken, prompt_mel=spoken.prompt_mel + 1.0)
+    one = streamed(attentive, tokens, spoken, [TOKENS])
+    assert (one - streamed(attentive, tokens, other, [TOKENS])).abs().max() > 1e-3
+    shorter = hear_prompt(attentive, spoken, StreamSettings(prompt_tokens=5))
+    assert shorter.tokens + shorter.waiting == 5
+
+
+@given(data=st.data())
+@settings(max_examples=8, deadline=None)
+def test_in_company_a_stream_sounds_as_it_does_alone(attentive: S3Gen, data: st.DataObject) -> None:
+    """Other voices, with longer or no prompts, at other places and with chunks of other sizes."""
+    cases = []
+    for row in range(data.draw(st.integers(2, 4), label="rows")):
+        count = data.draw(st.integers(4, 30), label="tokens")
+        cuts = data.draw(st.sets(st.integers(1, count - 1), max_size=4), label="cuts")
+        generator = torch.Generator().manual_seed(row)
+        prompt = data.draw(st.sampled_from([0, 3, 8]), label="prompt")
+        spoken = voice(attentive, odd=data.draw(st.booleans(), label="odd") and prompt == 8)
+        frames = 2 * prompt + spoken.prompt_mel.shape[1] % 2
+        own = replace(
+            spoken,
+            prompt_tokens=spoken.prompt_tokens[:, :prompt],
+            prompt_mel=spoken.prompt_mel[:, :frames] + 0.1 * row,
+        )
+        tokens = torch.randint(attentive.config.flow.codes, (1, count), generator=generator)
+        cases.append(Case(tokens, own, [*sorted(cuts), count]))
+    few = StreamSettings(window_tokens=10)
+    for case, heard in zip(cases, together(attentive, cases, few), strict=True):
+        alone = streamed(attentive, case.tokens, case.conditioning, case.ends, few)
+        torch.testing.assert_close(heard, alone, atol=2e-3, rtol=0)
+
+
+def test_the_state_given_is_left_as_it_was(s3gen: S3Gen) -> None:
+    prompt, noise = hear_prompt(s3gen, voice(s3gen), BOUNDED), noise_for(s3gen)
+    tokens, state = speech(s3gen)[0], start_stream(s3gen, prompt, noise, BOUNDED)
+
+    def step(state: StreamState, end: int) -> tuple[Tensor, StreamState]:
+        given = tokens[state.tokens : end + BOUNDED.right_tokens]
+        chunk = ChunkInput(
+            prompt=prompt, noise=noise, state=state, tokens=given, kept=end - state.tokens
+        )
+        return render_chunks(s3gen, [chunk], BOUNDED)[0]
+
+    _, state = step(state, 10)
+    first, _ = step(state, 20)
+    again, _ = step(state, 20)
     torch.testing.assert_close(first, again, rtol=0, atol=0)
 
 

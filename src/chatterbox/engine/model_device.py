@@ -15,13 +15,19 @@ from chatterbox.engine.engine import DeviceEngine
 from chatterbox.engine.plan import Plan, Prefill
 from chatterbox.engine.protocol import FamilyInfo
 from chatterbox.engine.s3gen_runner import S3GenRunner
-from chatterbox.engine.sequence import Chunk, Sequence
+from chatterbox.engine.sequence import Chunk, Sequence, Utterance
 from chatterbox.engine.t3_runner import T3Runner
-from chatterbox.engine.warm_up import warm_up
+from chatterbox.engine.warm_up import nobody, warm_up
 from chatterbox.errors import ConfigError, InvalidRequest
 from chatterbox.models.bundle import Models, bundled_folder, load_models
 from chatterbox.models.families import FAMILIES, Family
 from chatterbox.models.s3gen.stream import StreamSettings
+from chatterbox.speech import Sampling
+
+# Long enough that no model may end before the rehearsal does (`pace.least_tokens`).
+_TRIAL = (
+    "This is said to nobody, so that whoever comes first need not wait for it to be said at all."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,19 @@ class ModelDevice:
             self._loaded[source.family.id] = loaded
             warm_up(loaded.models, loaded.t3, loaded.s3gen, self._config)
 
+    def trial(self, family: str) -> Utterance:
+        models = self._loaded[family].models
+        conditioning = nobody(models)
+        return Utterance(
+            text=_TRIAL,
+            family=family,
+            voice="nobody",
+            language=models.family.languages[0],
+            sampling=Sampling(seed=0),
+            conditioning=lambda: conditioning,
+            awaited=False,
+        )
+
     def admit(self, sequence: Sequence) -> int:
         """Tokenize the text and fetch the voice."""
         utterance = sequence.utterance
@@ -127,9 +146,13 @@ class ModelDevice:
         return drawn
 
     def render(self, chunks: Several[Chunk]) -> Several[Clip]:
-        return [
-            self._loaded[chunk.sequence.utterance.family].s3gen.render(chunk) for chunk in chunks
-        ]
+        clips: dict[Sequence, Clip] = {}
+        for family, loaded in self._loaded.items():
+            mine = [chunk for chunk in chunks if chunk.sequence.utterance.family == family]
+            if mine:
+                rendered = zip(mine, loaded.s3gen.render(mine), strict=True)
+                clips |= {chunk.sequence: clip for chunk, clip in rendered}
+        return [clips[chunk.sequence] for chunk in chunks]
 
     def forget(self, sequence: Sequence) -> None:
         loaded = self._loaded.get(sequence.utterance.family)

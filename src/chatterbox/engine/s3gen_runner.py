@@ -1,6 +1,10 @@
-"""S3GenRunner: turns tokens that are ready into clips."""
+"""S3GenRunner: turns tokens that are ready into clips, several streams at a time."""
 
 import math
+from collections import OrderedDict
+from collections.abc import Sequence as Several
+from dataclasses import dataclass
+from hashlib import blake2b
 
 import torch
 from torch import Tensor
@@ -12,11 +16,13 @@ from chatterbox.engine.sequence import Chunk, Finish, Sequence
 from chatterbox.models.bundle import Models
 from chatterbox.models.conditioning import S3GenConditioning
 from chatterbox.models.s3gen.stream import (
+    ChunkInput,
+    Prompt,
     StreamSettings,
     StreamState,
-    UtteranceInput,
+    hear_prompt,
+    render_chunks,
     start_stream,
-    stream_chunk,
 )
 
 _FADE_S = 0.01  # at the end of an utterance: its last sample need not be zero
@@ -28,8 +34,17 @@ _FRAME_ZERO = 1 << 32  # positions are counted from here: the prompt's frames ar
 class SeededNoise:
     """The `FrameNoise` of one seed: the same frame always gets the same numbers."""
 
-    def __init__(self, seed: int, *, bins: int, harmonics: int, samples_per_frame: int) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        bins: int,
+        harmonics: int,
+        samples_per_frame: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self._seed = seed
+        self._device = device
         self._bins = bins
         self._harmonics = harmonics
         self._per_frame = samples_per_frame
@@ -50,7 +65,7 @@ class SeededNoise:
     def _uniform(self, kind: int, start: int, stop: int, count: int) -> Tensor:
         """(frames, count) in (0, 1), float64."""
         seed = (self._seed + kind * _STREAM_STEP) % 2**63
-        positions = torch.arange(start + _FRAME_ZERO, stop + _FRAME_ZERO)
+        positions = torch.arange(start + _FRAME_ZERO, stop + _FRAME_ZERO, device=self._device)
         return uniform(torch.full_like(positions, seed), positions, count)
 
 
@@ -60,13 +75,31 @@ def _normal(uniform_numbers: Tensor) -> Tensor:
     return numbers.float()
 
 
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """One sequence being voiced."""
+
+    prompt: Prompt
+    noise: SeededNoise
+    state: StreamState
+
+
 class S3GenRunner:
     """S3Gen of one family, with the streaming state of every sequence being voiced."""
 
-    def __init__(self, models: Models, settings: StreamSettings | None = None) -> None:
+    def __init__(
+        self,
+        models: Models,
+        settings: StreamSettings | None = None,
+        *,
+        prompt_cache_bytes: int = 2 << 30,
+    ) -> None:
+        """What was heard of voices is kept up to `prompt_cache_bytes`, the last one in any case."""
         self._models = models
         self._settings = settings or StreamSettings()
-        self._streams: dict[Sequence, tuple[UtteranceInput, StreamState]] = {}
+        self._streams: dict[Sequence, _Stream] = {}
+        self._prompts: OrderedDict[bytes, Prompt] = OrderedDict()
+        self._prompt_cache_bytes = prompt_cache_bytes
 
     def begin(self, sequence: Sequence, conditioning: S3GenConditioning) -> None:
         """Get ready to render a sequence with this voice."""
@@ -77,30 +110,64 @@ class S3GenRunner:
             bins=s3gen.config.flow.mel_bins,
             harmonics=s3gen.config.vocoder.overtones + 1,
             samples_per_frame=s3gen.config.vocoder.samples_per_frame,
+            device=self._models.device,
         )
-        utterance = UtteranceInput(conditioning=conditioning, noise=noise, settings=self._settings)
-        self._streams[sequence] = utterance, start_stream(s3gen, noise)
+        prompt = self._prompt(conditioning)
+        state = start_stream(s3gen, prompt, noise, self._settings)
+        self._streams[sequence] = _Stream(prompt, noise, state)
 
-    def render(self, chunk: Chunk) -> Clip:
-        """The audio of a chunk; chunks of a sequence come in order."""
+    def _prompt(self, voice: S3GenConditioning) -> Prompt:
+        key = _digest(voice)
+        known = self._prompts.get(key)
+        if known is None:
+            known = self._prompts[key] = hear_prompt(self._models.s3gen, voice, self._settings)
+        self._prompts.move_to_end(key)
+        while len(self._prompts) > 1 and self._prompt_bytes > self._prompt_cache_bytes:
+            self._prompts.popitem(last=False)
+        return known
+
+    @property
+    def _prompt_bytes(self) -> int:
+        return sum(prompt.size_bytes for prompt in self._prompts.values())
+
+    def render(self, chunks: Several[Chunk]) -> list[Clip]:
+        """The audio of chunks of different sequences; those of one sequence come in order."""
+        inputs = [self._input(chunk) for chunk in chunks]
+        rendered = render_chunks(self._models.s3gen, inputs, self._settings)
+        clips = []
+        for chunk, (samples, after) in zip(chunks, rendered, strict=True):
+            stream = self._streams[chunk.sequence]
+            self._streams[chunk.sequence] = _Stream(stream.prompt, stream.noise, after)
+            clip = Clip(samples.cpu().numpy(), self._models.s3gen.sample_rate_hz)
+            clips.append(fade_out(clip, seconds=_FADE_S) if chunk.is_last else clip)
+        return clips
+
+    def _input(self, chunk: Chunk) -> ChunkInput:
         sequence = chunk.sequence
-        utterance, state = self._streams[sequence]
-        tokens, end = sequence.tokens, chunk.end
+        stream = self._streams[sequence]
+        tokens = sequence.tokens[chunk.start : chunk.end]
         if chunk.is_last and sequence.finish is Finish.STOPPED:
             tokens = [*tokens, *self._models.family.closing_tokens]
-            end = len(tokens)
-        samples, after = stream_chunk(
-            self._models.s3gen,
-            torch.tensor([tokens], dtype=torch.int64, device=self._models.device),
-            utterance,
-            state,
-            end=end,
-            is_last=chunk.is_last,
+        kept = len(tokens)
+        if not chunk.is_last:
+            ahead = chunk.end + self._settings.right_tokens
+            tokens = [*tokens, *sequence.tokens[chunk.end : ahead]]
+        return ChunkInput(
+            prompt=stream.prompt,
+            noise=stream.noise,
+            state=stream.state,
+            tokens=torch.tensor(tokens, dtype=torch.int64, device=self._models.device),
+            kept=kept,
         )
-        self._streams[sequence] = utterance, after
-        clip = Clip(samples.cpu().numpy(), self._models.s3gen.sample_rate_hz)
-        return fade_out(clip, seconds=_FADE_S) if chunk.is_last else clip
 
     def forget(self, sequence: Sequence) -> None:
         """Drop the state of a sequence, if there is any."""
         self._streams.pop(sequence, None)
+
+
+def _digest(voice: S3GenConditioning) -> bytes:
+    """The same for the same voice, however often it was loaded."""
+    digest = blake2b(digest_size=16)
+    for part in (voice.prompt_tokens, voice.prompt_mel, voice.x_vector):
+        digest.update(part.cpu().contiguous().numpy().tobytes())
+    return digest.digest()

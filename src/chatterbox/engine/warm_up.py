@@ -35,7 +35,7 @@ def warm_up(models: Models, t3: T3Runner, s3gen: S3GenRunner, config: EngineConf
     sequence.tokens = [token for token in tokens if token is not None]
     sequence.finish = Finish.STOPPED
     s3gen.begin(sequence, conditioning.s3gen)
-    s3gen.render(Chunk(sequence, 0, len(sequence.tokens), is_last=True))
+    s3gen.render([Chunk(sequence, 0, len(sequence.tokens), is_last=True)])
     s3gen.forget(sequence)
 
 

@@ -12,18 +12,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from chatterbox.models.s3gen.config import EncoderConfig
+from chatterbox.models.s3gen.memory import MemoryShape, Recall
 
 _BLOCK_NORM_EPS = 1e-12
+_UP_TAPS = 4  # frames before the first that the up-sampling reads
+_LOOKAHEAD_TAPS = 2  # tokens before the first that the look-ahead layer reads
 
 
-def _relative_positions(steps: int, width: int, like: Tensor) -> Tensor:
-    """Sinusoids of the distances steps-1 ... -(steps-1): (1, 2 * steps - 1, width)."""
+def _sinusoids(farthest: int, nearest: int, width: int, like: Tensor) -> Tensor:
+    """Sinusoids of the distances farthest ... nearest: (farthest - nearest + 1, width)."""
     rates = torch.exp(
         torch.arange(0, width, 2, device=like.device).float() * -(math.log(10000.0) / width)
     )
-    distances = torch.arange(steps - 1, -steps, -1, device=like.device).float()
+    distances = torch.arange(farthest, nearest - 1, -1, device=like.device).float()
     angles = distances[:, None] * rates
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[None].to(like.dtype)
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1).to(like.dtype)
 
 
 def _by_distance_to_by_key(scores: Tensor) -> Tensor:
@@ -51,8 +54,11 @@ class _InputLayer(nn.Module):
 
 
 class _RelativeAttention(nn.Module):
+    _table: Tensor | None  # projected distances reach ... -reach, (heads, head_dim, 2 reach + 1)
+
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
+        self._table = None
         width, self.heads = config.width, config.heads
         self.head_dim = width // config.heads
         self.linear_q = nn.Linear(width, width)
@@ -65,23 +71,46 @@ class _RelativeAttention(nn.Module):
         nn.init.xavier_uniform_(self.pos_bias_u)
         nn.init.xavier_uniform_(self.pos_bias_v)
 
-    def forward(self, x: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
+    def remember_distances(self, reach: int) -> None:
+        """Project the distances up to `reach` once; the weights must not change any more."""
+        self._table = self._project_distances(reach, -reach)
+
+    def _project_distances(self, farthest: int, nearest: int) -> Tensor:
+        """(heads, head_dim, farthest - nearest + 1)."""
+        weight = self.linear_pos.weight
+        projected: Tensor = self.linear_pos(_sinusoids(farthest, nearest, weight.shape[1], weight))
+        return projected.view(-1, self.heads, self.head_dim).permute(1, 2, 0).contiguous()
+
+    def _distances(self, farthest: int, nearest: int) -> Tensor:
+        reach = -1 if self._table is None else self._table.shape[-1] // 2
+        if self._table is None or farthest > reach or -nearest > reach:
+            return self._project_distances(farthest, nearest)
+        return self._table[..., reach - farthest : reach - nearest + 1]
+
+    def forward(self, x: Tensor, mask: Tensor | None, recall: Recall | None) -> Tensor:
+        """(B, T, width) -> the same; `mask` (B, T) is False on padding, or None."""
         B, T, D = x.shape
 
         def split(projected: Tensor) -> Tensor:
-            return projected.view(projected.shape[0], -1, self.heads, self.head_dim)
+            return projected.view(B, T, self.heads, self.head_dim)
 
         query = split(self.linear_q(x))
-        distance = split(self.linear_pos(positions)).permute(0, 2, 3, 1)
-        by_distance = (query + self.pos_bias_v).transpose(1, 2) @ distance
-        bias = _by_distance_to_by_key(by_distance) / math.sqrt(self.head_dim)
+        key = split(self.linear_k(x)).transpose(1, 2)
+        value = split(self.linear_v(x)).transpose(1, 2)
+        turned = (query + self.pos_bias_v).transpose(1, 2)
+        if recall is None:
+            bias = _by_distance_to_by_key(turned @ self._distances(T - 1, 1 - T))
+        else:
+            key, value = recall.extend(key, value)
+            farthest, nearest = recall.reach
+            by_distance = turned @ self._distances(farthest, nearest)
+            places = (farthest - recall.distances())[:, None]
+            bias = by_distance.gather(-1, places.expand(B, self.heads, -1, -1))
+        bias = bias / math.sqrt(self.head_dim)
         if mask is not None:
             bias = bias.masked_fill(~mask[:, None, None], -torch.inf)
         attended = functional.scaled_dot_product_attention(
-            (query + self.pos_bias_u).transpose(1, 2),
-            split(self.linear_k(x)).transpose(1, 2),
-            split(self.linear_v(x)).transpose(1, 2),
-            attn_mask=bias,
+            (query + self.pos_bias_u).transpose(1, 2), key, value, attn_mask=bias
         )
         out: Tensor = self.linear_out(attended.transpose(1, 2).reshape(B, T, D))
         return out
@@ -106,8 +135,8 @@ class _ConformerBlock(nn.Module):
         self.norm_mha = nn.LayerNorm(config.width, eps=_BLOCK_NORM_EPS)
         self.norm_ff = nn.LayerNorm(config.width, eps=_BLOCK_NORM_EPS)
 
-    def forward(self, x: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
-        x = x + self.self_attn(self.norm_mha(x), positions, mask)
+    def forward(self, x: Tensor, mask: Tensor | None, recall: Recall | None) -> Tensor:
+        x = x + self.self_attn(self.norm_mha(x), mask, recall)
         grown: Tensor = x + self.feed_forward(self.norm_ff(x))
         return grown
 
@@ -119,24 +148,29 @@ class _Lookahead(nn.Module):
         super().__init__()
         self.lookahead = config.lookahead
         self.conv1 = nn.Conv1d(config.width, config.width, config.lookahead + 1)
-        self.conv2 = nn.Conv1d(config.width, config.width, 3)
+        self.conv2 = nn.Conv1d(config.width, config.width, _LOOKAHEAD_TAPS + 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, recall: Recall | None = None) -> Tensor:
         inner = functional.pad(x.transpose(1, 2), (0, self.lookahead))
         inner = functional.leaky_relu(self.conv1(inner))
-        seen: Tensor = self.conv2(functional.pad(inner, (2, 0)))
+        seen: Tensor = self.conv2(_preceded(inner, _LOOKAHEAD_TAPS, recall))
         return x + seen.transpose(1, 2)
 
 
 class _UpSampling(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(config.width, config.width, 5)
+        self.conv = nn.Conv1d(config.width, config.width, _UP_TAPS + 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, recall: Recall | None) -> Tensor:
         doubled = x.repeat_interleave(2, dim=1).transpose(1, 2)
-        smoothed: Tensor = self.conv(functional.pad(doubled, (4, 0)))
+        smoothed: Tensor = self.conv(_preceded(doubled, _UP_TAPS, recall))
         return smoothed.transpose(1, 2)
+
+
+def _preceded(x: Tensor, taps: int, recall: Recall | None) -> Tensor:
+    """(B, C, T) with what came before it in front: remembered, or silence."""
+    return functional.pad(x, (taps, 0)) if recall is None else recall.precede(x)
 
 
 class Encoder(nn.Module):
@@ -144,7 +178,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.width = config.width
+        self.config = config
         self.embed = _InputLayer(config.width)
         self.pre_lookahead_layer = _Lookahead(config)
         self.encoders = nn.ModuleList(_ConformerBlock(config) for _ in range(config.layers))
@@ -153,23 +187,56 @@ class Encoder(nn.Module):
         self.up_encoders = nn.ModuleList(_ConformerBlock(config) for _ in range(config.up_layers))
         self.after_norm = nn.LayerNorm(config.width)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`mask` (B, T) is False on padding, which then touches nothing before it."""
+    @property
+    def memory_shapes(self) -> tuple[MemoryShape, MemoryShape]:
+        """What is remembered before the up-sampling, in tokens, and after it, in frames."""
+        config = self.config
+
+        def shape(layers: int, taps: int) -> MemoryShape:
+            return MemoryShape(
+                layers=layers,
+                heads=config.heads,
+                head_dim=config.width // config.heads,
+                channels=config.width,
+                taps=taps,
+            )
+
+        return shape(config.layers, _LOOKAHEAD_TAPS), shape(config.up_layers, _UP_TAPS)
+
+    def remember_distances(self, reach: int) -> None:
+        """Compute what depends on the distance alone once, up to `reach` tokens: inference only."""
+        for factor, blocks in ((1, self.encoders), (2, self.up_encoders)):
+            for block in blocks:
+                assert isinstance(block, _ConformerBlock)
+                block.self_attn.remember_distances(factor * reach)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, recall: tuple[Recall, Recall] | None = None
+    ) -> Tensor:
+        """`mask` (B, T) is False on padding, which then touches nothing before it.
+
+        With `recall` (see `memory_shapes`) x follows what is remembered.
+        """
         embedded = self.embed(x)
         if mask is not None:
             embedded = embedded * mask[..., None]
-        return self.attend(self.pre_lookahead_layer(embedded), mask)
+        low = None if recall is None else recall[0]
+        return self.attend(self.pre_lookahead_layer(embedded, low), mask, recall)
 
-    def attend(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def attend(
+        self, x: Tensor, mask: Tensor | None = None, recall: tuple[Recall, Recall] | None = None
+    ) -> Tensor:
         """All that follows the look-ahead."""
-        positions = _relative_positions(x.shape[1], self.width, x)
+        low, high = recall or (None, None)
+        keys = mask if low is None else low.key_mask
         for block in self.encoders:
-            x = block(x, positions, mask)
-        x = self.up_embed(self.up_layer(x))
-        if mask is not None:
-            mask = mask.repeat_interleave(2, dim=1)
-        positions = _relative_positions(x.shape[1], self.width, x)
+            x = block(x, keys, low)
+        x = self.up_embed(self.up_layer(x, high))
+        if high is not None:
+            keys = high.key_mask
+        elif mask is not None:
+            keys = mask.repeat_interleave(2, dim=1)
         for block in self.up_encoders:
-            x = block(x, positions, mask)
+            x = block(x, keys, high)
         normed: Tensor = self.after_norm(x)
         return normed

@@ -11,43 +11,40 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from chatterbox.models.s3gen.config import EstimatorConfig
+from chatterbox.models.s3gen.memory import MemoryShape, Recall
 
+_TAPS = 2  # frames before the first that a convolution reads
 _TIME_SCALE = 1000.0  # t in [0, 1] is read as diffusion steps were
 _INPUTS = 4  # noisy mel, guess at the mel, speaker, known mel
+
+
+def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
+    return x if mask is None else x * mask
 
 
 class _CausalConv(nn.Conv1d):
     """Three taps, none of them ahead: (B, C, T) -> (B, C', T)."""
 
     def __init__(self, channels: int, out_channels: int) -> None:
-        super().__init__(channels, out_channels, 3)
+        super().__init__(channels, out_channels, _TAPS + 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(functional.pad(x, (2, 0)))
-
-
-class _ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of (B, C, T)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+    def forward(self, x: Tensor, recall: Recall | None) -> Tensor:  # type: ignore[override]
+        before = functional.pad(x, (_TAPS, 0)) if recall is None else recall.precede(x)
+        return super().forward(before)
 
 
 class _CausalBlock(nn.Module):
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
-        # The reference transposes around its norm, which is why that one has number 2.
-        self.block = nn.Sequential(
-            _CausalConv(channels, out_channels),
-            nn.Identity(),
-            _ChannelNorm(out_channels),
-            nn.Identity(),
-            nn.Mish(),
+        # The reference numbers its layers so: a transposition stands on either side of the norm.
+        self.block = nn.ModuleDict(
+            {"0": _CausalConv(channels, out_channels), "2": nn.LayerNorm(out_channels)}
         )
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        out: Tensor = self.block(x * mask) * mask
-        return out
+    def forward(self, x: Tensor, mask: Tensor | None, recall: Recall | None) -> Tensor:
+        convolved = self.block["0"](_masked(x, mask), recall)
+        normed = self.block["2"](convolved.transpose(1, 2)).transpose(1, 2)
+        return _masked(functional.mish(normed), mask)
 
 
 class _ResidualBlock(nn.Module):
@@ -58,9 +55,11 @@ class _ResidualBlock(nn.Module):
         self.block2 = _CausalBlock(out_channels, out_channels)
         self.res_conv = nn.Conv1d(channels, out_channels, 1)
 
-    def forward(self, x: Tensor, mask: Tensor, time: Tensor) -> Tensor:
-        inner = self.block1(x, mask) + self.mlp(time)[..., None]
-        summed: Tensor = self.block2(inner, mask) + self.res_conv(x * mask)
+    def forward(
+        self, x: Tensor, mask: Tensor | None, time: Tensor, recall: Recall | None
+    ) -> Tensor:
+        inner = self.block1(x, mask, recall) + self.mlp(time)[..., None]
+        summed: Tensor = self.block2(inner, mask, recall) + self.res_conv(_masked(x, mask))
         return summed
 
 
@@ -74,12 +73,14 @@ class _Attention(nn.Module):
         self.to_v = nn.Linear(config.channels, inner, bias=False)
         self.to_out = nn.ModuleList([nn.Linear(inner, config.channels)])
 
-    def forward(self, x: Tensor, keys: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, keys: Tensor | None, recall: Recall | None) -> Tensor:
         B, T, _ = x.shape
         query, key, value = (
             project(x).view(B, T, self.heads, -1).transpose(1, 2)
             for project in (self.to_q, self.to_k, self.to_v)
         )
+        if recall is not None:
+            key, value = recall.extend(key, value)
         attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=keys)
         out: Tensor = self.to_out[0](attended.transpose(1, 2).reshape(B, T, -1))
         return out
@@ -116,8 +117,8 @@ class _TransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(config.channels)
         self.ff = _FeedForward(config.channels, config.feed_forward_ratio)
 
-    def forward(self, x: Tensor, keys: Tensor | None) -> Tensor:
-        x = x + self.attn1(self.norm1(x), keys)
+    def forward(self, x: Tensor, keys: Tensor | None, recall: Recall | None) -> Tensor:
+        x = x + self.attn1(self.norm1(x), keys, recall)
         grown: Tensor = x + self.ff(self.norm3(x))
         return grown
 
@@ -146,7 +147,9 @@ class Estimator(nn.Module):
     def __init__(self, config: EstimatorConfig, mel_bins: int, *, end_time: bool) -> None:
         """`end_time`: steps have two ends, t and r (mean flow, arXiv:2505.13447)."""
         super().__init__()
-        inputs, width = _INPUTS * mel_bins, config.channels
+        self.config = config
+        self.inputs = inputs = _INPUTS * mel_bins
+        width = config.channels
         time_width = config.time_ratio * width
 
         def stage(channels: int) -> list[nn.Module]:
@@ -174,6 +177,29 @@ class Estimator(nn.Module):
             assert self.final_proj.bias is not None
             nn.init.zeros_(self.final_proj.bias)
 
+    @property
+    def memory_shape(self) -> MemoryShape:
+        """What is remembered of the frames before; one row."""
+        config = self.config
+        stages = config.mid_blocks + 2
+        # Two convolutions a stage, three more; the last stage's first one reads the skip, too.
+        wide = self.inputs + 2 * config.channels
+        return MemoryShape(
+            layers=stages * config.transformers,
+            heads=config.heads,
+            head_dim=config.head_dim,
+            channels=wide + (2 * stages - 2 + 3) * config.channels,
+            taps=_TAPS,
+        )
+
+    def embed_time(self, t: Tensor, r: Tensor | None = None) -> Tensor:
+        """The ends of a step, (B,) in [0, 1] -> (B, width) as the residual blocks read it."""
+        time: Tensor = self.time_mlp(t)
+        if self.time_embed_mixer is not None:
+            assert r is not None, "a mean-flow estimator needs the end of its step"
+            time = self.time_embed_mixer(torch.cat([time, self.time_mlp(r)], dim=-1))
+        return time
+
     def forward(
         self,
         x: Tensor,
@@ -187,29 +213,42 @@ class Estimator(nn.Module):
         `context` (B, 3 * bins, T) stacks the guess at the mel, the speaker at every frame and
         the known mel; t and r (B,) lie in [0, 1]; `mask` (B, 1, T) is 0 on padding.
         """
-        keys = None if mask is None else mask[:, None].bool()
-        mask = x.new_ones(1, 1, 1) if mask is None else mask.to(x.dtype)
-        time = self.time_mlp(t)
-        if self.time_embed_mixer is not None:
-            assert r is not None, "a mean-flow estimator needs the end of its step"
-            time = self.time_embed_mixer(torch.cat([time, self.time_mlp(r)], dim=-1))
+        return self.velocity(x, context, self.embed_time(t, r), mask)
+
+    def velocity(
+        self,
+        x: Tensor,
+        context: Tensor,
+        time: Tensor,
+        mask: Tensor | None = None,
+        recall: Recall | None = None,
+    ) -> Tensor:
+        """As `forward`, for a time embedded before (B or 1, width).
+
+        With `recall` (see `memory_shape`) the frames of x follow what is remembered.
+        """
+        keys = None
+        if recall is not None:
+            keys = None if recall.key_mask is None else recall.key_mask[:, None, None]
+        elif mask is not None:
+            keys = mask[:, None].bool()
+        mask = None if mask is None else mask.to(x.dtype)
 
         def run(stage: nn.ModuleList, hidden: Tensor) -> Tensor:
-            hidden = stage[0](hidden, mask, time).transpose(1, 2)
+            hidden = stage[0](hidden, mask, time, recall).transpose(1, 2)
             transformers = stage[1]
             assert isinstance(transformers, nn.ModuleList)
             for block in transformers:
-                hidden = block(hidden, keys)
+                hidden = block(hidden, keys, recall)
             return hidden.transpose(1, 2)
 
         down, up = self.down_blocks[0], self.up_blocks[0]
         assert isinstance(down, nn.ModuleList)
         assert isinstance(up, nn.ModuleList)
         skip = run(down, torch.cat([x, context], dim=1))
-        hidden = down[2](skip * mask)
+        hidden = down[2](_masked(skip, mask), recall)
         for stage in self.mid_blocks:
             assert isinstance(stage, nn.ModuleList)
             hidden = run(stage, hidden)
-        hidden = up[2](run(up, torch.cat([hidden, skip], dim=1)) * mask)
-        out: Tensor = self.final_proj(self.final_block(hidden, mask)) * mask
-        return out
+        hidden = up[2](_masked(run(up, torch.cat([hidden, skip], dim=1)), mask), recall)
+        return _masked(self.final_proj(self.final_block(hidden, mask, recall)), mask)

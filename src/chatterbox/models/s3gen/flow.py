@@ -7,6 +7,8 @@ once. Mel frames run at twice the token rate.
 
 import itertools
 import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +17,52 @@ from torch.nn import functional
 from chatterbox.models.s3gen.config import FlowConfig
 from chatterbox.models.s3gen.encoder import Encoder
 from chatterbox.models.s3gen.estimator import Estimator
+from chatterbox.models.s3gen.memory import Extent, Memory, Recall
 
 
 def cosine_times(steps: int, device: torch.device | str = "cpu") -> Tensor:
     """The ends of `steps` Euler steps, small ones first: (steps + 1,) from 0 to 1."""
     return 1 - torch.cos(torch.linspace(0, 1, steps + 1, device=device) * 0.5 * math.pi)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowMemory:
+    """What a flow remembers of one row, or of a batch of rows (see `Memory`)."""
+
+    low: Memory  # the encoder before its up-sampling, in tokens
+    high: Memory  # and after it, in frames
+    steps: tuple[Memory, ...]  # the estimator at each step of the solver, in frames
+
+    @property
+    def parts(self) -> tuple[Memory, ...]:
+        return (self.low, self.high, *self.steps)
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(part.size_bytes for part in self.parts)
+
+    @classmethod
+    def _of(cls, parts: Iterable[Memory]) -> "FlowMemory":
+        low, high, *steps = parts
+        return cls(low=low, high=high, steps=tuple(steps))
+
+    def recent(self, tokens: int) -> "FlowMemory":
+        """The same with a window of so many tokens."""
+        low, high, *steps = self.parts
+        rest = (part.recent(2 * tokens) for part in (high, *steps))
+        return FlowMemory._of([low.recent(tokens), *rest])
+
+    @classmethod
+    def stack(cls, rows: Sequence["FlowMemory"]) -> "FlowMemory":
+        """Rows of one window as a batch."""
+        if all(row is rows[0] for row in rows):  # one voice's: nothing is copied
+            return cls._of(part.spread(len(rows)) for part in rows[0].parts)
+        return cls._of(Memory.stack(parts) for parts in zip(*(r.parts for r in rows), strict=True))
+
+    def unstack(self) -> list["FlowMemory"]:
+        """The rows of a batch."""
+        by_part = [part.unstack() for part in self.parts]
+        return [FlowMemory._of(parts) for parts in zip(*by_part, strict=True)]
 
 
 class Flow(nn.Module):
@@ -53,7 +96,11 @@ class Flow(nn.Module):
         return projected
 
     def features(
-        self, tokens: Tensor, lengths: Tensor | None = None, x_vector: Tensor | None = None
+        self,
+        tokens: Tensor,
+        lengths: Tensor | None = None,
+        x_vector: Tensor | None = None,
+        recall: tuple[Recall, Recall] | None = None,
     ) -> Tensor:
         """What the encoder makes of tokens (B, T): (B, 2T, width)."""
         mask: Tensor | None = None
@@ -62,9 +109,9 @@ class Flow(nn.Module):
             assert x_vector is not None, "this flow's encoder hears the speaker"
             x = x + self.speaker_to_encoder(functional.normalize(x_vector))[:, None]
         if lengths is not None:
-            mask = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
+            mask = _mask(lengths, tokens.shape[1])
             x = x * mask[..., None]
-        features: Tensor = self.encoder(x, mask)
+        features: Tensor = self.encoder(x, mask, recall)
         return features
 
     def encode(
@@ -98,34 +145,121 @@ class Flow(nn.Module):
         (B, 1, F) is 0 on padding; `steps` defaults to the family's. Regression has no noise.
         """
         context = self.context(mu, self.speaker(x_vector), condition)
-        steps = steps or self.config.steps
-        if self.config.solver == "regression":
-            now = mu.new_zeros(mu.shape[0])
-            mel: Tensor = mu + self.estimator(torch.zeros_like(mu), context, now, mask=mask)
-            return mel
-        assert noise is not None, f"solver {self.config.solver} starts from noise"
-        if self.config.solver == "meanflow":
-            return self._solve_meanflow(noise, context, mask, steps)
-        return self._solve_cfm(noise, context, mask, steps)
+        return self._follow(mu, context, noise, mask, [None] * (steps or self.config.steps))
 
-    def _solve_cfm(self, x: Tensor, context: Tensor, mask: Tensor | None, steps: int) -> Tensor:
-        guidance, B = self.config.guidance, x.shape[0]
-        times = cosine_times(steps, x.device)
-        both_contexts = torch.cat([context, torch.zeros_like(context)])
-        both_masks = None if mask is None else torch.cat([mask, mask])
-        for now, then in itertools.pairwise(times):
-            both = torch.cat([x, x])
-            velocity = self.estimator(both, both_contexts, now.expand(2 * B), mask=both_masks)
-            conditional, unconditional = velocity.chunk(2)
-            velocity = (1 + guidance) * conditional - guidance * unconditional
+    def _follow(
+        self,
+        mu: Tensor,
+        context: Tensor,
+        noise: Tensor | None,
+        mask: Tensor | None,
+        recalls: Sequence[Recall | None],
+    ) -> Tensor:
+        """Take the solver's steps, one for each of `recalls`; the frames follow what they hold."""
+        times = self._times(len(recalls), mu)
+        solver = self.config.solver
+        if solver == "regression":
+            nothing, now = torch.zeros_like(mu), times[0]
+            return mu + self._velocity(nothing, context, now, None, mask, recalls[0])
+        assert noise is not None, f"solver {solver} starts from noise"
+        x = noise
+        guided = solver == "cfm"
+        if guided:  # the second row of each pair knows nothing of text and voice
+            context = torch.stack([context, torch.zeros_like(context)], dim=1).flatten(0, 1)
+            mask = None if mask is None else mask.repeat_interleave(2, dim=0)
+        for (now, then), recall in zip(itertools.pairwise(times), recalls, strict=True):
+            if guided:
+                both = x.repeat_interleave(2, dim=0)
+                velocity = self._velocity(both, context, now, None, mask, recall)
+                velocity = self._away_from_the_unconditional(velocity)
+            else:
+                velocity = self._velocity(x, context, now, then, mask, recall)
             x = x + (then - now) * velocity
         return x
 
-    def _solve_meanflow(
-        self, x: Tensor, context: Tensor, mask: Tensor | None, steps: int
+    def _times(self, steps: int, like: Tensor) -> Tensor:
+        """Where the steps begin and end: (steps + 1,)."""
+        if self.config.solver == "cfm":
+            return cosine_times(steps, like.device)
+        return torch.linspace(0, 1, steps + 1, device=like.device)
+
+    def _velocity(
+        self,
+        x: Tensor,
+        context: Tensor,
+        now: Tensor,
+        then: Tensor | None,
+        mask: Tensor | None,
+        recall: Recall | None,
     ) -> Tensor:
-        times = torch.linspace(0, 1, steps + 1, device=x.device)
-        for now, then in itertools.pairwise(times):
-            ends = now.expand(x.shape[0]), then.expand(x.shape[0])
-            x = x + (then - now) * self.estimator(x, context, *ends, mask=mask)
-        return x
+        time = self.estimator.embed_time(now[None], None if then is None else then[None])
+        return self.estimator.velocity(x, context, time, mask, recall)
+
+    def _away_from_the_unconditional(self, velocity: Tensor) -> Tensor:
+        """Classifier-free guidance over pairs of rows: (2B, bins, F) -> (B, bins, F)."""
+        guidance = self.config.guidance
+        conditional, unconditional = velocity.view(-1, 2, *velocity.shape[1:]).unbind(1)
+        return conditional + guidance * (conditional - unconditional)
+
+    def blank_memory(self, tokens: int, like: Tensor) -> FlowMemory:
+        """One row's memory before anything was heard, with a window of so many tokens."""
+        low, high = self.encoder.memory_shapes
+        estimator = replace(
+            self.estimator.memory_shape, rows=2 if self.config.solver == "cfm" else 1
+        )
+        return FlowMemory(
+            low=Memory.blank(low, tokens, like),
+            high=Memory.blank(high, 2 * tokens, like),
+            steps=tuple(
+                Memory.blank(estimator, 2 * tokens, like) for _ in range(self.config.steps)
+            ),
+        )
+
+    def remember_distances(self, reach: int) -> None:
+        """Compute what depends on the distance alone once, up to `reach` tokens: inference only."""
+        self.encoder.remember_distances(reach)
+
+    def extend(
+        self, news: "News", memory: FlowMemory, prompt: FlowMemory
+    ) -> tuple[Tensor, FlowMemory]:
+        """Frames that follow what is remembered: mel (B, bins, 2N), and what is remembered then.
+
+        `memory` and `prompt` are batches of B rows; see `News`.
+        """
+        N, extent = news.tokens.shape[1], news.extent
+        frames = extent.scaled(2)
+
+        def recall(kept: Memory, heard: Memory, factor: int) -> Recall:
+            where = extent if factor == 1 else frames
+            return Recall(kept, heard, where, seen=factor * news.seen, fresh=factor * N)
+
+        low = recall(memory.low, prompt.low, 1)
+        high = recall(memory.high, prompt.high, 2)
+        steps = [recall(*pair, 2) for pair in zip(memory.steps, prompt.steps, strict=True)]
+        lengths = None if extent.even else extent.new
+        features = self.features(news.tokens, lengths, news.x_vector, (low, high))
+        mu = self.encoder_proj(features).transpose(1, 2)
+        context = self.context(mu, self.speaker(news.x_vector), news.condition)
+        mask = None if extent.even else _mask(frames.new, 2 * N)[:, None]
+        mel = self._follow(mu, context, news.noise, mask, steps)
+        after = FlowMemory(
+            low=low.memory(), high=high.memory(), steps=tuple(step.memory() for step in steps)
+        )
+        return mel, after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What comes in when a flow goes on, for B rows padded at the end to N tokens."""
+
+    tokens: Tensor  # (B, N)
+    x_vector: Tensor  # (B, x)
+    condition: Tensor  # (B, bins, 2N), the mel where it is known and zeros elsewhere
+    noise: Tensor | None  # (B, bins, 2N)
+    extent: Extent  # in tokens
+    seen: int  # tokens of the window that attention looks at
+
+
+def _mask(lengths: Tensor, size: int) -> Tensor:
+    """(B,) -> (B, size), False past each length."""
+    return torch.arange(size, device=lengths.device) < lengths[:, None]
