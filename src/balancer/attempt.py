@@ -1,0 +1,129 @@
+"""Attempt: one try to have a call answered, by one backend."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+from grpc.aio import EOF  # type: ignore[attr-defined]  # not in the stub
+
+from balancer.metadata import Metadata
+from balancer.pool import Place
+from balancer.requests import Requests
+
+DETAILS_KEY = "grpc-status-details-bin"
+
+# What a sound backend does not answer, whatever it is asked.
+UNSOUND = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+# What says nothing of it: somebody left, or there was too much to do.
+NEUTRAL = (
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+)
+
+# How gRPC words what no backend has said.
+TRANSPORT_WORDS = ("RST_STREAM", "Stream removed", "Socket closed", "GOAWAY")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended."""
+
+    code: grpc.StatusCode
+    details: str
+    trailing: Metadata
+
+    @property
+    def reason(self) -> str:
+        """That of the status' ErrorInfo, "" if it has none."""
+        return reason_of(self.trailing)
+
+    @property
+    def is_sound(self) -> bool | None:
+        """Whether it shows that the backend is sound, or that it is not; None if neither."""
+        return None if self.code in NEUTRAL else self.code not in UNSOUND
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether this status was made up for a backend that could not give one."""
+        if self.trailing or self.code is grpc.StatusCode.OK:
+            return False
+        is_wordless = self.code is grpc.StatusCode.UNAVAILABLE
+        return is_wordless or any(word in self.details for word in TRANSPORT_WORDS)
+
+
+class Attempt:
+    """A place on a backend, a gRPC call there, and the task that sends it the client's messages."""
+
+    def __init__(
+        self,
+        place: Place,
+        method: str,
+        *,
+        metadata: Metadata,
+        timeout_s: float | None,
+        requests: Requests,
+    ) -> None:
+        self.upstream = place.upstream
+        self._place = place
+        channel: Any = self.upstream.channel  # whose stub insists on serializers
+        self._call = channel.stream_stream(method)(metadata=metadata, timeout=timeout_s)
+        self._sender = asyncio.create_task(self._send(requests))
+
+    async def read(self) -> bytes | None:
+        """The next message of the answer; None when there is none, and `outcome` tells why."""
+        try:
+            message = await self._call.read()
+        except grpc.aio.AioRpcError:
+            return None
+        return None if message is EOF else message
+
+    async def initial_metadata(self) -> Metadata:
+        """What the backend sent ahead of its first message."""
+        return tuple(await self._call.initial_metadata() or ())
+
+    async def outcome(self) -> Outcome:
+        """How it ended, once `read` has said that it did."""
+        code = await self._call.code()
+        details = await self._call.details() or ""
+        trailing = tuple(await self._call.trailing_metadata() or ())
+        return Outcome(code, details, trailing)
+
+    def close(self) -> None:
+        """Tell the backend to stop, if it has not, and leave the place."""
+        self._sender.cancel()
+        self._call.cancel()
+        self._place.leave()
+
+    async def _send(self, requests: Requests) -> None:
+        number = 0
+        try:
+            while (message := await requests.get(number)) is not None:
+                await self._call.write(message)
+                requests.sent(number)
+                number += 1
+            await self._call.done_writing()
+        except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError):
+            pass  # it has ended early, and the reading side tells why
+
+
+def reason_of(trailing: Metadata) -> str:
+    """The reason of the ErrorInfo that a status carries, "" if it carries none."""
+    for key, value in trailing:
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            return _reason_in(value)
+    return ""
+
+
+def _reason_in(packed_status: bytes) -> str:
+    try:
+        for detail in status_pb2.Status.FromString(packed_status).details:
+            info = error_details_pb2.ErrorInfo()
+            if detail.Unpack(info):
+                return str(info.reason)
+    except DecodeError:  # not ours to judge; it is passed on as it came
+        pass
+    return ""
