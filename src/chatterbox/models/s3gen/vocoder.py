@@ -6,6 +6,7 @@ same samples, and a stream can carry on where it stopped.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
+from chatterbox.models.layers.convolution import channels_innermost, convolve, convolve_up
 from chatterbox.models.s3gen.config import VocoderConfig
 from chatterbox.models.s3gen.pitch import PitchPredictor
 
@@ -30,8 +32,17 @@ def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
     return x if mask is None else x * mask
 
 
+def _mean(parts: Sequence[Tensor]) -> Tensor:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total / len(parts)
+
+
 class _Snake(nn.Module):
     """x + sin^2(a x) / a, with one a per channel (arXiv:2006.08195)."""
+
+    alpha: nn.Parameter
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -39,7 +50,8 @@ class _Snake(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         alpha = self.alpha[:, None]
-        return x + torch.sin(x * alpha).square() / (alpha + 1e-9)
+        wave = torch.sin(x * alpha)
+        return torch.addcmul(x, wave / (alpha + 1e-9), wave)
 
 
 class _ResBlock(nn.Module):
@@ -60,8 +72,8 @@ class _ResBlock(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         layers = zip(self.activations1, self.convs1, self.activations2, self.convs2, strict=True)
         for first_snake, first, second_snake, second in layers:
-            inner = first(_masked(first_snake(x), mask))
-            x = x + second(_masked(second_snake(inner), mask))
+            inner = convolve(first, _masked(first_snake(x), mask))
+            x = x + convolve(second, _masked(second_snake(inner), mask))
         return x
 
 
@@ -126,6 +138,16 @@ class Vocoder(nn.Module):
             if parametrize.is_parametrized(module, "weight"):
                 parametrize.remove_parametrizations(module, "weight")
 
+    def convert(self, dtype: torch.dtype) -> None:
+        """Run the up-sampling network in another precision; pitch, source and spectra stay.
+
+        For inference, after `fold_weight_norm`. The last convolution stays, too: its output is
+        the logarithm of a magnitude, and an angle.
+        """
+        for part in (self.conv_pre, self.ups, self.source_downs, self.source_resblocks):
+            part.to(dtype)
+        self.resblocks.to(dtype)
+
     def pitch(self, mel: Tensor, lengths: Tensor | None = None) -> Tensor:
         """mel (B, bins, F) -> f0 (B, F) in Hz."""
         mask = None if lengths is None else _frame_mask(lengths, mel.shape[-1], mel)
@@ -182,19 +204,22 @@ class Vocoder(nn.Module):
         masks: list[Tensor | None] = [None] * (len(config.upsample_rates) + 1)
         if lengths is not None:
             masks = self._level_masks(lengths, mel)
-        spectrum = _masked(self._analyse(source[:, 0], lengths), masks[-1])
-        x = self.conv_pre(_masked(mel, masks[0]))
+        spectrum = channels_innermost(_masked(self._analyse(source[:, 0], lengths), masks[-1]))
+        dtype = self.conv_pre.weight.dtype
+        spectrum = spectrum.to(dtype)
+        x = convolve(self.conv_pre, channels_innermost(_masked(mel, masks[0])).to(dtype))
         kinds = len(config.resblock_kernels)
         for level, up in enumerate(self.ups):
-            x = up(_masked(functional.leaky_relu(x, config.slope), masks[level]))
+            x = convolve_up(up, _masked(functional.leaky_relu(x, config.slope), masks[level]))
             mask = masks[level + 1]
             if level == len(self.ups) - 1:  # one frame more than hops: the STFT is centred
-                x = functional.pad(x, (1, 0), mode="reflect")
-            heard = self.source_downs[level](spectrum)
+                x = torch.cat([x[..., 1:2], x], dim=-1)  # reflected
+            heard = convolve(self.source_downs[level], spectrum)
             x = x + self.source_resblocks[level](heard, mask)
             blocks = self.resblocks[level * kinds : (level + 1) * kinds]
-            x = torch.stack([block(x, mask) for block in blocks]).mean(0)
-        x = self.conv_post(_masked(functional.leaky_relu(x, _FINAL_SLOPE), masks[-1]))
+            x = _mean([block(x, mask) for block in blocks])
+        x = functional.leaky_relu(x.float(), _FINAL_SLOPE)
+        x = convolve(self.conv_post, _masked(x, masks[-1]))
         bins = config.n_fft // 2 + 1
         magnitude = torch.clamp(torch.exp(x[:, :bins]), max=_MAX_MAGNITUDE)
         angle = torch.sin(x[:, bins:])
