@@ -100,10 +100,10 @@ def assemble(
     *,
     device: torch.device | str = "cpu",
 ) -> Models:
-    """Modules as they are, made ready to speak: moved, frozen, weight norms folded."""
+    """Modules as they are, made ready to speak: moved, frozen, what is constant computed."""
     for module in (t3, s3gen, voice_encoder):
         module.to(device).eval().requires_grad_(requires_grad=False)
-    s3gen.mel2wav.fold_weight_norm()
+    s3gen.prepare()
     return Models(
         family=family,
         t3=t3,

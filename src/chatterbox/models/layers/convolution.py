@@ -15,8 +15,9 @@ def channels_innermost(x: Tensor) -> Tensor:
     return x.unsqueeze(2).contiguous(memory_format=torch.channels_last).squeeze(2)
 
 
-def convolve(layer: nn.Conv1d, x: Tensor) -> Tensor:
-    """`layer(x)` for x (B, C, T) with its channels innermost; so is the result."""
+def convolve(layer: nn.Module, x: Tensor) -> Tensor:
+    """`layer(x)` of an `nn.Conv1d`, for x (B, C, T) with its channels innermost, as the result."""
+    assert isinstance(layer, nn.Conv1d)
     convolved = functional.conv2d(
         x.unsqueeze(2),
         layer.weight.unsqueeze(2),
@@ -28,8 +29,9 @@ def convolve(layer: nn.Conv1d, x: Tensor) -> Tensor:
     return convolved.squeeze(2)
 
 
-def convolve_up(layer: nn.ConvTranspose1d, x: Tensor) -> Tensor:
-    """`layer(x)` for a transposed convolution, as `convolve`."""
+def convolve_up(layer: nn.Module, x: Tensor) -> Tensor:
+    """`layer(x)` of an `nn.ConvTranspose1d`, as `convolve`."""
+    assert isinstance(layer, nn.ConvTranspose1d)
     convolved = functional.conv_transpose2d(
         x.unsqueeze(2),
         layer.weight.unsqueeze(2),

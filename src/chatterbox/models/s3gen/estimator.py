@@ -5,6 +5,7 @@ down-sampling. Only the convolutions are causal; attention sees the whole sequen
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -56,9 +57,10 @@ class _ResidualBlock(nn.Module):
         self.res_conv = nn.Conv1d(channels, out_channels, 1)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None, time: Tensor, recall: Recall | None
+        self, x: Tensor, mask: Tensor | None, offset: Tensor, recall: Recall | None
     ) -> Tensor:
-        inner = self.block1(x, mask, recall) + self.mlp(time)[..., None]
+        """`offset` (B or 1, out_channels, 1) is what `mlp` makes of the time."""
+        inner = self.block1(x, mask, recall) + offset
         summed: Tensor = self.block2(inner, mask, recall) + self.res_conv(_masked(x, mask))
         return summed
 
@@ -192,13 +194,23 @@ class Estimator(nn.Module):
             taps=_TAPS,
         )
 
-    def embed_time(self, t: Tensor, r: Tensor | None = None) -> Tensor:
-        """The ends of a step, (B,) in [0, 1] -> (B, width) as the residual blocks read it."""
+    @property
+    def stages(self) -> list[nn.ModuleList]:
+        """Each a residual block and its transformers, in the order in which they run."""
+        stages = [self.down_blocks[0], *self.mid_blocks, self.up_blocks[0]]
+        return [stage for stage in stages if isinstance(stage, nn.ModuleList)]
+
+    def offsets(self, t: Tensor, r: Tensor | None = None) -> list[Tensor]:
+        """What the ends of a step, (B,) in [0, 1], add in each stage: (B, width, 1)."""
         time: Tensor = self.time_mlp(t)
         if self.time_embed_mixer is not None:
             assert r is not None, "a mean-flow estimator needs the end of its step"
             time = self.time_embed_mixer(torch.cat([time, self.time_mlp(r)], dim=-1))
-        return time
+        offsets = []
+        for residual, *_ in self.stages:
+            assert isinstance(residual, _ResidualBlock)
+            offsets.append(residual.mlp(time)[..., None])
+        return offsets
 
     def forward(
         self,
@@ -213,17 +225,17 @@ class Estimator(nn.Module):
         `context` (B, 3 * bins, T) stacks the guess at the mel, the speaker at every frame and
         the known mel; t and r (B,) lie in [0, 1]; `mask` (B, 1, T) is 0 on padding.
         """
-        return self.velocity(x, context, self.embed_time(t, r), mask)
+        return self.velocity(x, context, self.offsets(t, r), mask)
 
     def velocity(
         self,
         x: Tensor,
         context: Tensor,
-        time: Tensor,
+        offsets: Sequence[Tensor],
         mask: Tensor | None = None,
         recall: Recall | None = None,
     ) -> Tensor:
-        """As `forward`, for a time embedded before (B or 1, width).
+        """As `forward`, with `offsets` of the step (B or 1, width, 1), one a stage.
 
         With `recall` (see `memory_shape`) the frames of x follow what is remembered.
         """
@@ -233,22 +245,21 @@ class Estimator(nn.Module):
         elif mask is not None:
             keys = mask[:, None].bool()
         mask = None if mask is None else mask.to(x.dtype)
+        down, *mid, up = self.stages
+        first, *between, last = offsets
 
-        def run(stage: nn.ModuleList, hidden: Tensor) -> Tensor:
-            hidden = stage[0](hidden, mask, time, recall).transpose(1, 2)
+        def run(stage: nn.ModuleList, hidden: Tensor, offset: Tensor) -> Tensor:
+            hidden = stage[0](hidden, mask, offset, recall).transpose(1, 2)
             transformers = stage[1]
             assert isinstance(transformers, nn.ModuleList)
             for block in transformers:
                 hidden = block(hidden, keys, recall)
             return hidden.transpose(1, 2)
 
-        down, up = self.down_blocks[0], self.up_blocks[0]
-        assert isinstance(down, nn.ModuleList)
-        assert isinstance(up, nn.ModuleList)
-        skip = run(down, torch.cat([x, context], dim=1))
+        skip = run(down, torch.cat([x, context], dim=1), first)
         hidden = down[2](_masked(skip, mask), recall)
-        for stage in self.mid_blocks:
-            assert isinstance(stage, nn.ModuleList)
-            hidden = run(stage, hidden)
-        hidden = up[2](_masked(run(up, torch.cat([hidden, skip], dim=1)), mask), recall)
+        for stage, offset in zip(mid, between, strict=True):
+            hidden = run(stage, hidden, offset)
+        hidden = run(up, torch.cat([hidden, skip], dim=1), last)
+        hidden = up[2](_masked(hidden, mask), recall)
         return _masked(self.final_proj(self.final_block(hidden, mask, recall)), mask)

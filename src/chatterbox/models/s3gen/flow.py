@@ -65,12 +65,21 @@ class FlowMemory:
         return [FlowMemory._of(parts) for parts in zip(*by_part, strict=True)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One step of the solver."""
+
+    size: Tensor  # ()
+    offsets: list[Tensor]  # see `Estimator.offsets`
+
+
 class Flow(nn.Module):
     """Tokens, a voice and noise to log mel. All batches are padded at the end."""
 
     def __init__(self, config: FlowConfig) -> None:
         super().__init__()
         self.config = config
+        self._prepared: dict[int, list[_Step]] = {}  # by their number
         width = config.encoder.width
         self.input_embedding = nn.Embedding(config.codes, width)
         self.spk_embed_affine_layer = nn.Linear(config.x_vector, config.mel_bins)
@@ -145,7 +154,8 @@ class Flow(nn.Module):
         (B, 1, F) is 0 on padding; `steps` defaults to the family's. Regression has no noise.
         """
         context = self.context(mu, self.speaker(x_vector), condition)
-        return self._follow(mu, context, noise, mask, [None] * (steps or self.config.steps))
+        count = 1 if self.config.solver == "regression" else steps or self.config.steps
+        return self._follow(mu, context, noise, mask, [None] * count)
 
     def _follow(
         self,
@@ -156,44 +166,41 @@ class Flow(nn.Module):
         recalls: Sequence[Recall | None],
     ) -> Tensor:
         """Take the solver's steps, one for each of `recalls`; the frames follow what they hold."""
-        times = self._times(len(recalls), mu)
-        solver = self.config.solver
-        if solver == "regression":
-            nothing, now = torch.zeros_like(mu), times[0]
-            return mu + self._velocity(nothing, context, now, None, mask, recalls[0])
-        assert noise is not None, f"solver {solver} starts from noise"
+        steps = self._steps(len(recalls), mu)
+        if self.config.solver == "regression":
+            (step,) = steps
+            nothing = torch.zeros_like(mu)
+            return mu + self.estimator.velocity(nothing, context, step.offsets, mask, recalls[0])
+        assert noise is not None, f"solver {self.config.solver} starts from noise"
         x = noise
-        guided = solver == "cfm"
+        guided = self.config.solver == "cfm"
         if guided:  # the second row of each pair knows nothing of text and voice
             context = torch.stack([context, torch.zeros_like(context)], dim=1).flatten(0, 1)
             mask = None if mask is None else mask.repeat_interleave(2, dim=0)
-        for (now, then), recall in zip(itertools.pairwise(times), recalls, strict=True):
+        for step, recall in zip(steps, recalls, strict=True):
+            rows = x.repeat_interleave(2, dim=0) if guided else x
+            velocity = self.estimator.velocity(rows, context, step.offsets, mask, recall)
             if guided:
-                both = x.repeat_interleave(2, dim=0)
-                velocity = self._velocity(both, context, now, None, mask, recall)
                 velocity = self._away_from_the_unconditional(velocity)
-            else:
-                velocity = self._velocity(x, context, now, then, mask, recall)
-            x = x + (then - now) * velocity
+            x = x + step.size * velocity
         return x
 
-    def _times(self, steps: int, like: Tensor) -> Tensor:
-        """Where the steps begin and end: (steps + 1,)."""
+    def _steps(self, count: int, like: Tensor) -> "list[_Step]":
+        """The solver's steps from 0 to 1; those of `prepare` are at hand."""
+        if count in self._prepared:
+            return self._prepared[count]
         if self.config.solver == "cfm":
-            return cosine_times(steps, like.device)
-        return torch.linspace(0, 1, steps + 1, device=like.device)
-
-    def _velocity(
-        self,
-        x: Tensor,
-        context: Tensor,
-        now: Tensor,
-        then: Tensor | None,
-        mask: Tensor | None,
-        recall: Recall | None,
-    ) -> Tensor:
-        time = self.estimator.embed_time(now[None], None if then is None else then[None])
-        return self.estimator.velocity(x, context, time, mask, recall)
+            times = cosine_times(count, like.device)
+        else:
+            times = torch.linspace(0, 1, count + 1, device=like.device)
+        averaged = self.config.solver == "meanflow"
+        return [
+            _Step(
+                size=then - now,
+                offsets=self.estimator.offsets(now[None], then[None] if averaged else None),
+            )
+            for now, then in itertools.pairwise(times)
+        ]
 
     def _away_from_the_unconditional(self, velocity: Tensor) -> Tensor:
         """Classifier-free guidance over pairs of rows: (2B, bins, F) -> (B, bins, F)."""
@@ -215,9 +222,15 @@ class Flow(nn.Module):
             ),
         )
 
-    def remember_distances(self, reach: int) -> None:
-        """Compute what depends on the distance alone once, up to `reach` tokens: inference only."""
+    @torch.inference_mode()
+    def prepare(self, reach: int) -> None:
+        """Compute what depends on weights alone once, distances up to `reach` tokens.
+
+        For inference: the weights must not change any more.
+        """
         self.encoder.remember_distances(reach)
+        steps = self.config.steps
+        self._prepared = {steps: self._steps(steps, self.encoder_proj.weight)}
 
     def extend(
         self, news: "News", memory: FlowMemory, prompt: FlowMemory

@@ -21,6 +21,7 @@ from chatterbox.models.s3gen.vocoder import Vocoder
 from chatterbox.models.s3tokenizer.model import S3Tokenizer
 
 _TOKENIZER_HZ = 16000
+_PREPARED_REACH = 512  # tokens: a prompt of ten seconds, the window and the largest chunk fit
 _ONSET_SILENCE_S = 0.02  # of an utterance is muted, and as much faded in: the prompt's echo
 
 
@@ -61,6 +62,11 @@ class S3Gen(nn.Module):
     @property
     def sample_rate_hz(self) -> int:
         return self.config.vocoder.sample_rate_hz
+
+    def prepare(self) -> None:
+        """Compute what depends on the weights alone, once, where they are. For inference only."""
+        self.mel2wav.fold_weight_norm()
+        self.flow.prepare(_PREPARED_REACH)
 
     @torch.inference_mode()
     def embed_reference(
