@@ -52,7 +52,7 @@ def test_a_reference_clip_is_embedded_as_in_the_reference(
     golden.check(FAMILY, f"{name}.prequant", rounded[0])
     golden.check_codes(FAMILY, f"{name}.prompt_token", heard.prompt_tokens, rounded[0][:, :count])
     golden.check(FAMILY, f"{name}.prompt_token_len", torch.tensor([count]))
-    golden.check(FAMILY, f"{name}.prompt_feat", heard.prompt_mel)
+    golden.check_log(FAMILY, f"{name}.prompt_feat", heard.prompt_mel)
     golden.check(FAMILY, f"{name}.embedding", heard.x_vector)
 
 
@@ -66,7 +66,7 @@ def test_a_clip_is_resampled_and_analysed_as_in_the_reference(name: str, golden:
     golden.check(FAMILY, f"{name}.wav16_head", wav16k[:, :4000])
     golden.check(FAMILY, f"{name}.wav16_tail", wav16k[:, -400:])
     golden.check(FAMILY, f"{name}.fbank_frames", torch.tensor(features.shape[1]))
-    golden.check(FAMILY, f"{name}.fbank", features[:, :kept])
+    golden.check_log(FAMILY, f"{name}.fbank", features[:, :kept])
 
 
 def test_a_clip_at_16_khz_is_embedded_as_in_the_reference(
@@ -75,7 +75,7 @@ def test_a_clip_at_16_khz_is_embedded_as_in_the_reference(
     wav16k = resample.sinc(clip(golden, "ref10s")[:, : 3 * 24000], 24000, 16000)
     heard = s3gen.embed_reference(wav16k, 16000)
 
-    golden.check(FAMILY, "sr16000.prompt_feat", heard.prompt_mel)
+    golden.check_log(FAMILY, "sr16000.prompt_feat", heard.prompt_mel)
     golden.check(FAMILY, "sr16000.embedding", heard.x_vector)
     kept = rounded[0][:, : heard.prompt_tokens.shape[1]]
     golden.check_codes(FAMILY, "sr16000.prompt_token", heard.prompt_tokens, kept)

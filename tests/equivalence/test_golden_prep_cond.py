@@ -81,7 +81,7 @@ def test_a_clip_is_prepared_as_in_the_reference(
     golden.check_codes(FAMILY, tokens_name, heard.prompt_tokens, for_s3gen[:, :count])
     golden.check(FAMILY, f"{prefix}.gen.prompt_token_len", torch.tensor([count]))
     golden.check(FAMILY, f"{prefix}.gen.embedding", heard.x_vector)
-    golden.check(FAMILY, f"{prefix}.gen.prompt_feat_every10", heard.prompt_mel[:, ::10])
+    golden.check_log(FAMILY, f"{prefix}.gen.prompt_feat_every10", heard.prompt_mel[:, ::10])
     shape = torch.tensor(heard.prompt_mel.shape)
     golden.check(FAMILY, f"{prefix}.gen.prompt_feat_shape", shape)
 
