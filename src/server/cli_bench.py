@@ -100,9 +100,10 @@ def _measure(conditions: Conditions) -> Report:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     from chatterbox.benchmark.measure import measure
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(conditions.what, total=conditions.repeats + 1)
-        return measure(conditions, lambda: progress.advance(bar))
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(conditions.what, total=1.0)
+        return measure(conditions, lambda share: progress.advance(bar, share))
 
 
 def _show(report: Report) -> None:

@@ -1,11 +1,13 @@
 """Report: what was measured, with its spread, and on which machine."""
 
 import statistics
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from chatterbox.benchmark.conditions import Conditions
+
+Advance = Callable[[float], None]  # called as a measurement goes on, with the share then done
 
 # What every report answers, with null where it was not measured.
 HEADLINES = ("tokens_per_s", "rtf", "ttfa_s", "audio_s_per_s", "underruns", "peak_rss_mb")

@@ -2,19 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from chatterbox.benchmark.conditions import Conditions
 from chatterbox.benchmark.machine import peak_memory
-from chatterbox.benchmark.report import Figure
+from chatterbox.benchmark.report import Advance, Figure
 from chatterbox.benchmark.subject import Subject
 from chatterbox.engine.config import EngineConfig
+from chatterbox.engine.device import Device
 from chatterbox.engine.engine import DeviceEngine
 from chatterbox.engine.sequence import Utterance
 from chatterbox.playback import PlaybackClock
-
-Advance = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +54,18 @@ async def listen(engine: DeviceEngine, utterance: Utterance) -> Heard:
     )
 
 
+async def listen_together(
+    engine: DeviceEngine, subject: Subject, *, streams: int, tokens: int, first: int
+) -> list[Heard]:
+    """So many utterances of `tokens` speech tokens, from number `first` on, started at once."""
+    utterances = [subject.utterance(first + place, tokens=tokens) for place in range(streams)]
+    return await asyncio.gather(*(listen(engine, each) for each in utterances))
+
+
 @asynccontextmanager
-async def running_engine(
-    subject: Subject, config: EngineConfig, *, exact: bool = True
-) -> AsyncIterator[DeviceEngine]:
-    """A warm engine around the subject while the context lasts."""
-    engine = DeviceEngine(subject.device(config, exact=exact), config)
+async def running_engine(device: Device, config: EngineConfig) -> AsyncIterator[DeviceEngine]:
+    """A warm engine around the device while the context lasts."""
+    engine = DeviceEngine(device, config)
     await engine.start()
     try:
         yield engine
@@ -67,8 +73,17 @@ async def running_engine(
         await engine.stop()
 
 
+def stream_config(asked: Conditions, *, streams: int) -> EngineConfig:
+    """Room for so many utterances of the length asked for, all spoken at once, however slowly."""
+    return EngineConfig(
+        slots=streams,
+        threads=asked.threads,
+        max_speech_tokens=max(asked.tokens, EngineConfig.max_speech_tokens),
+    )
+
+
 def measure_stream(subject: Subject, advance: Advance) -> Iterator[Figure]:
-    """`streams` utterances started together, again and again; each figure has one value a run."""
+    """`streams` utterances started together, again and again."""
     runs = asyncio.run(_runs(subject, advance))
     together = [(max(h.wall_s for h in run), run) for run in runs]
     yield Figure.of("ttfa_s", [h.first_audio_s for run in runs for h in run])
@@ -86,20 +101,15 @@ def measure_stream(subject: Subject, advance: Advance) -> Iterator[Figure]:
 
 async def _runs(subject: Subject, advance: Advance) -> list[list[Heard]]:
     asked = subject.conditions
-    config = EngineConfig(
-        slots=asked.streams,
-        threads=asked.threads,
-        max_speech_tokens=max(asked.tokens, EngineConfig.max_speech_tokens),
-    )
+    config = stream_config(asked, streams=asked.streams)
     runs = []
-    async with running_engine(subject, config) as engine:
+    async with running_engine(subject.exact_device(config), config) as engine:
         for repeat in range(asked.repeats + 1):
-            utterances = [
-                subject.utterance(repeat * asked.streams + place, tokens=asked.tokens)
-                for place in range(asked.streams)
-            ]
-            heard = await asyncio.gather(*(listen(engine, each) for each in utterances))
+            first = repeat * asked.streams
+            heard = await listen_together(
+                engine, subject, streams=asked.streams, tokens=asked.tokens, first=first
+            )
             if repeat > 0:  # the first one warms up
                 runs.append(heard)
-            advance()
+            advance(1 / (asked.repeats + 1))
     return runs

@@ -5,55 +5,54 @@ streams share it, and each stream's keys and values; no step can be faster than 
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 
 from chatterbox.benchmark.machine import MB, peak_memory, read_bandwidth_gb_s, seconds_of
-from chatterbox.benchmark.report import Figure
+from chatterbox.benchmark.report import Advance, Figure
 from chatterbox.benchmark.subject import Subject
 from chatterbox.engine.batch import Speaker
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.t3_runner import T3Runner
 from chatterbox.speech import Sampling
 
-Advance = Callable[[], None]
 
-
-class _Choir:
-    """The streams of one measurement in a T3 runner; all that knows the runner's interface."""
+class Choir:
+    """Streams in a T3 runner that are decoded in step; all that knows the runner's interface."""
 
     def __init__(self, subject: Subject, config: EngineConfig) -> None:
         self._subject = subject
-        self._models = subject.models
+        self._device = subject.models.device
         self._piece = config.prefill_positions
-        self._runner = T3Runner(self._models, config)
+        self._runner = T3Runner(subject.models, config)
         self._speakers: list[Speaker] = []
 
-    def begin(self, tokens: int) -> None:
-        """Put a new speaker into every slot."""
-        asked = self._subject.conditions
+    def begin(self, *, streams: int, tokens: int, seed: int) -> None:
+        """So many new speakers in place of the last ones, for at most so many tokens."""
+        for speaker in self._speakers:
+            self._runner.forget(speaker)
         self._speakers = []
-        for slot in range(asked.streams):
-            sampling = self._models.family.settle(Sampling(seed=asked.seed + slot))
+        for slot in range(streams):
+            sampling = self._subject.family.settle(Sampling(seed=seed + slot))
             # Nobody may stop: every step draws for all of them.
             self._speakers.append(self._runner.speaker(slot, sampling, least_tokens=tokens + 1))
 
-    def read(self) -> None:
-        """Read every speaker's text and voice and draw its first token."""
-        asked = self._subject.conditions
-        for speaker in self._speakers:
-            text = self._subject.text(asked.tokens, random.Random(asked.seed + speaker.slot))
-            text_ids = self._models.tokenizer.encode(text, self._models.family.languages[0])
-            voice = self._subject.voices[speaker.slot % len(self._subject.voices)]
-            voice = voice.to(self._models.device)
+    def read(self, texts: list[list[int]]) -> float:
+        """Read each speaker's text ids and voice, draw its first token; returns the seconds."""
+        return seconds_of(lambda: self._read(texts), self._device)
+
+    def _read(self, texts: list[list[int]]) -> None:
+        for speaker, text_ids in zip(self._speakers, texts, strict=True):
+            voice = self._subject.voice(speaker.slot).to(self._device)
             positions = self._runner.begin(speaker, text_ids, voice.t3)
             for start in range(0, positions, self._piece):
                 self._runner.read(speaker, start, min(start + self._piece, positions))
             self._runner.first(speaker)
 
-    def decode(self, steps: int) -> None:
-        self._runner.decode(self._speakers, steps)
+    def decode(self, steps: int) -> float:
+        """So many more tokens of every speaker; returns the seconds."""
+        return seconds_of(lambda: self._runner.decode(self._speakers, steps), self._device)
 
     @property
     def position_count(self) -> int:
@@ -61,48 +60,67 @@ class _Choir:
         return sum(speaker.length * (2 if speaker.guided else 1) for speaker in self._speakers)
 
 
+def choir_config(*, streams: int, tokens: int, threads: int) -> EngineConfig:
+    """Room for so many streams of so many tokens; texts have fewer ids than speech has tokens."""
+    return EngineConfig(
+        slots=streams,
+        threads=threads,
+        max_speech_tokens=tokens + 1,
+        max_text_tokens=max(64, tokens),
+    )
+
+
 def measure_t3(subject: Subject, advance: Advance) -> Iterator[Figure]:
     """Tokens and prefix positions a second, all streams together, and the share of the limit."""
-    asked, device = subject.conditions, subject.models.device
-    config = EngineConfig(
-        slots=asked.streams,
-        threads=asked.threads,
-        max_speech_tokens=asked.tokens + 1,
+    asked = subject.conditions
+    choir = Choir(
+        subject,
+        choir_config(streams=asked.streams, tokens=asked.tokens, threads=asked.threads),
     )
-    choir = _Choir(subject, config)
     steps = max(1, asked.tokens - 1)
+    texts = [_text_ids(subject, number) for number in range(asked.streams)]
     reading: list[float] = []
     decoding: list[float] = []
     for repeat in range(asked.repeats + 1):
-        choir.begin(asked.tokens)
-        read_s = seconds_of(choir.read, device)
-        read_positions = choir.position_count
-        decode_s = seconds_of(lambda: choir.decode(steps), device)
+        choir.begin(streams=asked.streams, tokens=asked.tokens, seed=asked.seed)
+        read_s = choir.read(texts)
+        positions = choir.position_count
+        decode_s = choir.decode(steps)
         if repeat > 0:  # the first one warms up
-            reading.append(read_positions / read_s)
+            reading.append(positions / read_s)
             decoding.append(asked.streams * steps / decode_s)
-        advance()
+        advance(1 / (asked.repeats + 1))
     yield Figure.of("tokens_per_s", decoding)
     yield Figure.of("steps_per_s", [rate / asked.streams for rate in decoding])
     yield Figure.of("prefill_positions_per_s", reading)
-    yield Figure.of("prefix_positions", [read_positions])
-    yield from peak_memory(device)  # before the block that the bandwidth is measured with
-    yield from _limit(subject, decoding, read_positions)
+    yield Figure.of("prefix_positions", [positions])
+    yield from peak_memory(subject.models.device)  # before the block that the bandwidth needs
+    yield from _limit(subject, decoding, positions)
+
+
+def _text_ids(subject: Subject, number: int) -> list[int]:
+    asked = subject.conditions
+    text = subject.text(asked.tokens, random.Random(asked.seed + number))
+    return subject.models.tokenizer.encode(text, subject.family.languages[0])
 
 
 def _limit(subject: Subject, decoding: list[float], positions: int) -> Iterator[Figure]:
     """What a step reads, and how near the measured rate comes to reading it at full speed."""
-    asked = subject.conditions
-    weights = weight_bytes(subject.models.t3.backbone) + weight_bytes(subject.models.t3.speech_head)
-    t3 = subject.family.t3
-    cache = 2 * t3.layers * t3.dim * 4 * positions
+    weights, cache = bytes_per_step(subject, positions)
     yield Figure.of("weights_read_per_step_mb", [weights / MB])
     yield Figure.of("cache_read_per_step_mb", [cache / MB])
     bandwidth = read_bandwidth_gb_s(subject.models.device)
     yield Figure.of("read_bandwidth_gb_s", [bandwidth])
-    limit = asked.streams * bandwidth * 1e9 / (weights + cache)
+    limit = subject.conditions.streams * bandwidth * 1e9 / (weights + cache)
     yield Figure.of("limit_tokens_per_s", [limit])
     yield Figure.of("share_of_limit", [rate / limit for rate in decoding])
+
+
+def bytes_per_step(subject: Subject, positions: int) -> tuple[int, int]:
+    """Weights, keys and values that a decode step reads with so many positions in all its rows."""
+    t3, config = subject.models.t3, subject.family.t3
+    weights = weight_bytes(t3.backbone) + weight_bytes(t3.speech_head)
+    return weights, 2 * config.layers * config.dim * 4 * positions
 
 
 def weight_bytes(module: torch.nn.Module) -> int:
