@@ -1,23 +1,17 @@
 """Upstream: one backend as this balancer knows it."""
 
-import re
-
 import grpc
 
 from balancer.health import Answer, Health
 from balancer.load import Load
 from balancer.outliers import Record
 from balancer.policy import Candidate, warmth
+from chatterbox.process.addresses import backend_id
 from chatterbox.v1.backend_pb2 import Backend
 
 ASSUMED_SLOTS = 8  # of a backend that does not tell; the server's own default
 UTTERANCE_AUDIO_S = 5.0  # queued audio that weighs as much as one stream
 STALE_S = 3.0  # a report this old is no longer believed; one is due every second
-
-
-def backend_id(address: str) -> str:
-    """The id of the backend at an address: letters, digits and `-` (AIP-122)."""
-    return re.sub(r"[^a-z0-9]+", "-", address.lower()).strip("-")
 
 
 class Upstream:

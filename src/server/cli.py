@@ -8,6 +8,7 @@ import typer
 from typer.exceptions import TyperException
 
 from chatterbox.errors import ChatterboxError
+from server.cli_backends import backends
 from server.cli_bench import bench
 from server.cli_evaluate import evaluate
 from server.cli_lists import models, voices
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command()(say)
 app.command()(voices)
 app.command()(models)
+app.command()(backends)
 app.command()(evaluate)
 app.command()(bench)
 

@@ -25,17 +25,17 @@ async def connected(address: str | None) -> AsyncIterator[grpc.aio.Channel]:
     """
     configure_logs(level="warning", log_format="console")
     if address is not None:
-        async with _channel(address) as channel:
+        async with channel_to(address) as channel:
             problem = await _problem(channel, timeout_s=CONNECT_S)
             if problem is not None:
                 raise EngineStopped(f"the server at {address} {problem}")
             yield channel
         return
-    async with _channel(DEFAULT_ADDRESS) as channel:
+    async with channel_to(DEFAULT_ADDRESS) as channel:
         if await _problem(channel, timeout_s=PROBE_S) is None:
             yield channel
             return
-    async with _temporary_server() as started, _channel(started) as channel:
+    async with _temporary_server() as started, channel_to(started) as channel:
         yield channel
 
 
@@ -52,7 +52,8 @@ async def _temporary_server() -> AsyncIterator[str]:
         yield running.address
 
 
-def _channel(address: str) -> grpc.aio.Channel:
+def channel_to(address: str) -> grpc.aio.Channel:
+    """A channel to an address, whatever is there."""
     return grpc.aio.insecure_channel(address, options=client_options())
 
 

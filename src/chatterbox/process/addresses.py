@@ -1,5 +1,7 @@
 """Where our processes listen, and where they are found."""
 
+import re
+
 import grpc
 
 from chatterbox.errors import ConfigError
@@ -23,3 +25,8 @@ def dial_address(listen: str, port: int) -> str:
         return listen
     host = listen.rpartition(":")[0]
     return f"localhost:{port}" if host in ("0.0.0.0", "[::]") else f"{host}:{port}"
+
+
+def backend_id(address: str) -> str:
+    """The id of the backend at an address: letters, digits and `-` (AIP-122). An id is its own."""
+    return re.sub(r"[^a-z0-9]+", "-", address.lower()).strip("-")
