@@ -29,6 +29,7 @@ from chatterbox.process.metrics import metrics_endpoint
 from chatterbox.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 
 FIRST_WORD_S = 1.0  # how long a starting balancer waits for a backend that serves
+OTHER_CALLS = 1_000  # health watches and the operator's, beside those that are forwarded
 CLOSING_S = 1.0  # for calls that are not forwarded: health watches never end by themselves
 
 log = structlog.get_logger(__name__)
@@ -65,7 +66,9 @@ async def serving(settings: BalancerSettings) -> AsyncIterator[RunningBalancer]:
         metrics_port = stack.enter_context(
             metrics_endpoint(registry, port=settings.metrics_port, host=settings.metrics_host)
         )
-        server = grpc.aio.server(options=server_options())
+        server = grpc.aio.server(
+            options=server_options(), maximum_concurrent_rpcs=settings.max_calls + OTHER_CALLS
+        )
         forwarding = Forwarding(
             pool=pool,
             metrics=metrics,

@@ -1,19 +1,20 @@
 """Attempt: one try to have a call answered, by one backend."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
-from grpc.aio import EOF  # type: ignore[attr-defined]  # not in the stub
 
 from balancer.metadata import Metadata
 from balancer.pool import Place
 from balancer.requests import Requests
 
 DETAILS_KEY = "grpc-status-details-bin"
+STATUS_LOOK_S = 0.001
 
 # What a sound backend does not answer, whatever it is asked.
 UNSOUND = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
@@ -25,6 +26,7 @@ NEUTRAL = (
 )
 
 # How gRPC words what no backend has said.
+WRITE_FAILED = "Internal error from Core"
 TRANSPORT_WORDS = ("RST_STREAM", "Stream removed", "Socket closed", "GOAWAY")
 
 
@@ -71,15 +73,18 @@ class Attempt:
         self._place = place
         channel: Any = self.upstream.channel  # whose stub insists on serializers
         self._call = channel.stream_stream(method)(metadata=metadata, timeout=timeout_s)
+        # Iterated over, not `read`: that gives up unread messages once a write has failed.
+        self._messages = aiter(self._call)
+        self._outcome: Outcome | None = None
+        self._call.add_done_callback(self._take_status)
         self._sender = asyncio.create_task(self._send(requests))
 
     async def read(self) -> bytes | None:
         """The next message of the answer; None when there is none, and `outcome` tells why."""
         try:
-            message = await self._call.read()
-        except grpc.aio.AioRpcError:
+            return await anext(self._messages)
+        except (StopAsyncIteration, grpc.aio.AioRpcError):
             return None
-        return None if message is EOF else message
 
     async def initial_metadata(self) -> Metadata:
         """What the backend sent ahead of its first message."""
@@ -87,16 +92,32 @@ class Attempt:
 
     async def outcome(self) -> Outcome:
         """How it ended, once `read` has said that it did."""
-        code = await self._call.code()
-        details = await self._call.details() or ""
-        trailing = tuple(await self._call.trailing_metadata() or ())
-        return Outcome(code, details, trailing)
+        await self._call.code()
+        while self._outcome is None:
+            await asyncio.sleep(
+                STATUS_LOOK_S
+            )  # behind a made-up status there always comes a real one
+            self._take_status(self._call)
+        return self._outcome
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Tell the backend to stop, if it has not, and leave the place."""
         self._sender.cancel()
         self._call.cancel()
         self._place.leave()
+        await self._messages.aclose()
+
+    def _take_status(self, call: Any) -> None:
+        """Keep the status of a call that is done, the first that is not made up.
+
+        A write that meets the end of its call makes gRPC give it a status of its own, which comes
+        before the backend's or takes its place.
+        """
+        code, details = _at_once(call.code()), _at_once(call.details()) or ""
+        is_made_up = code is grpc.StatusCode.INTERNAL and details == WRITE_FAILED
+        if not is_made_up and self._outcome is None:
+            trailing = tuple(_at_once(call.trailing_metadata()) or ())
+            self._outcome = Outcome(code, details, trailing)
 
     async def _send(self, requests: Requests) -> None:
         number = 0
@@ -108,6 +129,15 @@ class Attempt:
             await self._call.done_writing()
         except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError):
             pass  # it has ended early, and the reading side tells why
+
+
+def _at_once(known: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a coroutine that has nothing to wait for."""
+    try:
+        known.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("a call that is done knows its status")
 
 
 def reason_of(trailing: Metadata) -> str:

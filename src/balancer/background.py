@@ -1,4 +1,4 @@
-"""Tasks that nobody waits for: when one fails, the log says so at once."""
+"""Tasks that nobody waits for: when one meets a bug, the log says so at once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
+
+from chatterbox.errors import ChatterboxError
 
 log = structlog.get_logger(__name__)
 
@@ -32,5 +34,6 @@ async def running(
 
 
 def _tell(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.error("a task has failed", task=task.get_name(), exc_info=task.exception())
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, ChatterboxError):
+        log.error("a task has failed", task=task.get_name(), exc_info=error)

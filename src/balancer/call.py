@@ -71,6 +71,7 @@ class ForwardedCall:
         bind_request_id(self._record.request_id)
         self._forwarding.budget.running += 1
         pump = asyncio.create_task(self._requests.pump())
+        pump.add_done_callback(_ignore)  # what it meets, the call meets too
         try:
             with self._patience:
                 await self._forward()
@@ -87,7 +88,9 @@ class ForwardedCall:
             self._answer(internal_error(request_id=self._record.request_id))
         finally:
             pump.cancel()
-            self._end_attempt()  # before the status, which a client who does not read never takes
+            await (
+                self._end_attempt()
+            )  # before the status, which a client who does not read never takes
             self._forwarding.budget.running -= 1
             self._record.end(self._forwarding.metrics)
 
@@ -119,7 +122,7 @@ class ForwardedCall:
                 if delay_s is None:
                     return None
                 self._judge(outcome)
-                self._end_attempt()
+                await self._end_attempt()
                 budget.retrying += not avoid
                 avoid.append(attempt.upstream.id)
                 self._record.retries += 1
@@ -131,13 +134,17 @@ class ForwardedCall:
     async def _open(self, wish: Wish, avoid: list[str]) -> Attempt:
         place = await self._forwarding.pool.place(wish, avoid=avoid)
         self._record.backend = place.upstream.address
-        return Attempt(
-            place,
-            self._method,
-            metadata=self._metadata,
-            timeout_s=self._context.time_remaining(),
-            requests=self._requests,
-        )
+        try:
+            return Attempt(
+                place,
+                self._method,
+                metadata=self._metadata,
+                timeout_s=self._context.time_remaining(),
+                requests=self._requests,
+            )
+        except BaseException:
+            place.leave()
+            raise
 
     def _retry_delay_s(self, outcome: Outcome) -> float | None:
         """How long to wait before another attempt; None when this outcome stands."""
@@ -195,10 +202,10 @@ class ForwardedCall:
         self._context.set_details(outcome.details)
         self._context.set_trailing_metadata(outcome.trailing)
 
-    def _end_attempt(self) -> None:
+    async def _end_attempt(self) -> None:
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
-            attempt.close()
+            await attempt.close()
 
     def _departure(self) -> grpc.StatusCode:
         remaining_s = self._context.time_remaining()
@@ -209,3 +216,8 @@ class ForwardedCall:
         message = await self._context.read()
         self._patience.touch()
         return message
+
+
+def _ignore(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled():
+        task.exception()

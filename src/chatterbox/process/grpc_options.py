@@ -3,8 +3,8 @@
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # gRPC's own default, said aloud; our messages are far smaller
 KEEPALIVE_INTERVAL_MS = 20_000
 KEEPALIVE_TIMEOUT_MS = 5_000
-UPSTREAM_KEEPALIVE_INTERVAL_MS = 2_000
-UPSTREAM_KEEPALIVE_TIMEOUT_MS = 3_000
+UPSTREAM_PING_INTERVAL_MS = 2_000
+UPSTREAM_PING_TIMEOUT_MS = 3_000
 MIN_PING_INTERVAL_MS = 10_000  # below the clients' interval, or they are cut off for pinging
 
 Options = list[tuple[str, int]]
@@ -41,13 +41,14 @@ def upstream_options(*, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Options:
     Its pings are answered by gRPC's own threads, however busy the process: an answer that stays out
     for seconds means that the process or its machine has stopped, and its streams are lost.
     """
-    return [
-        *client_options(max_message_bytes=max_message_bytes),
-        ("grpc.keepalive_time_ms", UPSTREAM_KEEPALIVE_INTERVAL_MS),  # the later of two counts
-        ("grpc.keepalive_timeout_ms", UPSTREAM_KEEPALIVE_TIMEOUT_MS),
-        ("grpc.http2.max_pings_without_data", 0),  # without this it falls silent after two
-        ("grpc.use_local_subchannel_pool", 1),
-    ]
+    chosen = dict(client_options(max_message_bytes=max_message_bytes))
+    chosen |= {
+        "grpc.keepalive_time_ms": UPSTREAM_PING_INTERVAL_MS,
+        "grpc.http2.ping_timeout_ms": UPSTREAM_PING_TIMEOUT_MS,  # keepalive_timeout_ms ends nothing
+        "grpc.http2.max_pings_without_data": 0,  # without this it falls silent after two
+        "grpc.use_local_subchannel_pool": 1,
+    }
+    return list(chosen.items())
 
 
 def _both_sides(max_message_bytes: int) -> Options:
