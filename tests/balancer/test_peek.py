@@ -1,0 +1,53 @@
+"""What the first message tells, and what is left unread."""
+
+import pytest
+
+from balancer.metadata import request_metadata, response_metadata
+from balancer.peek import is_worth_a_look, wish_of
+from balancer.policy import Wish
+from chatterbox.v1 import synthesis_pb2 as pb
+
+SPEAK = "/chatterbox.v1.TextToSpeechService/Synthesize"
+SPEAK_LIVE = "/chatterbox.v1.TextToSpeechService/StreamingSynthesize"
+VOICE = pb.VoiceSelection(name="voices/ada", model="models/tiny")
+
+
+def test_a_synthesis_tells_its_voice_and_model() -> None:
+    wish = Wish(voice="voices/ada", model="models/tiny")
+    request = pb.SynthesizeRequest(voice=VOICE)
+    config = pb.StreamingSynthesizeRequest(
+        streaming_config=pb.StreamingSynthesizeConfig(voice=VOICE)
+    )
+    assert wish_of(SPEAK, request.SerializeToString()) == wish
+    assert wish_of(SPEAK_LIVE, config.SerializeToString()) == wish
+
+
+@pytest.mark.parametrize("first", [None, b"", b"\xff\xff\xff\xff"])
+def test_a_first_message_that_tells_nothing_is_for_the_backend_to_judge(
+    first: bytes | None,
+) -> None:
+    assert wish_of(SPEAK, first) == Wish()
+
+
+@pytest.mark.parametrize(
+    ("method", "takes_place"),
+    [
+        ("/chatterbox.v1.VoicesService/ListVoices", False),
+        ("/chatterbox.v1.VoicesService/GetVoice", False),
+        ("/chatterbox.v1.VoicesService/CreateVoice", True),
+        ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", False),
+        ("/some.new.Service/Sing", True),
+    ],
+)
+def test_only_reading_takes_no_place(method: str, *, takes_place: bool) -> None:
+    assert not is_worth_a_look(method)
+    assert wish_of(method, None) == Wish(takes_place=takes_place)
+
+
+def test_what_belongs_to_one_connection_stays_there() -> None:
+    received = (("te", "trailers"), ("user-agent", "x"), ("grpc-timeout", "1S"), ("mine", "1"))
+    assert request_metadata(received, request_id="r1") == (("mine", "1"), ("x-request-id", "r1"))
+    assert response_metadata((("grpc-encoding", "gzip"), ("yours", "2")), served_by="b:1") == (
+        ("yours", "2"),
+        ("x-served-by", "b:1"),
+    )
