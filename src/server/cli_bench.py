@@ -15,7 +15,8 @@ from chatterbox.benchmark.conditions import Conditions, What
 from chatterbox.benchmark.report import Report
 
 Measured = Annotated[
-    str, typer.Option("--what", help="t3, s3gen, stream (the whole engine) or load (many streams).")
+    str,
+    typer.Option("--what", help="t3, s3gen, stream (the engine), load (many callers) or device."),
 ]
 FamilyId = Annotated[
     str, typer.Option("--family", help="tiny, english, multilingual, turbo or nano.")
@@ -68,8 +69,11 @@ def bench(  # noqa: PLR0913  (each is a flag)
     utterances: Utterances = None,
     seed: Seed = 0,
     as_json: AsJson = False,
-) -> None:
-    """Speed of the models or of the whole engine, measured in this process."""
+) -> int:
+    """Speed of the models or of the whole engine, measured in this process.
+
+    `--what device` gives verdicts, and exits with 1 if one of them is poor.
+    """
     conditions = Conditions(
         what=cast(What, what),
         family_id=family,
@@ -92,6 +96,7 @@ def bench(  # noqa: PLR0913  (each is a flag)
     _show(report)
     if as_json:
         sys.stdout.write(json.dumps(report.as_json()) + "\n")
+    return int(any(not verdict.is_good for verdict in report.verdicts))
 
 
 def _measure(conditions: Conditions) -> Report:
@@ -127,4 +132,8 @@ def _show(report: Report) -> None:
             *(f"{value:.4g}" for value in (figure.median, figure.low, figure.high)),
             str(len(figure.values)),
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for verdict in report.verdicts:
+        mark = "[green]good[/green]" if verdict.is_good else "[red]poor[/red]"
+        console.print(f"{mark}  {verdict.says}")

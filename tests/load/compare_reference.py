@@ -10,7 +10,7 @@ fit newer Pythons and torch; this one works with Python 3.11 and the torch that 
     REFERENCE/bin/pip install --no-deps chatterbox-tts==0.1.7 s3tokenizer==0.3.0
     REFERENCE/bin/pip install 'setuptools<81' transformers==5.2.0 tokenizers==0.22.2 \\
         diffusers==0.29.0 conformer==0.3.2 librosa==0.11.0 resemble-perth==1.0.1 \\
-        safetensors numpy scipy soundfile pyloudnorm omegaconf einops onnx spacy-pkuseg
+        safetensors numpy scipy soundfile pyloudnorm omegaconf einops onnx tqdm
 
 What is done to be fair: one set of random weights under the official names for both sides, the same
 voice, the same text ids, as many tokens, the same number of threads and the same settings of

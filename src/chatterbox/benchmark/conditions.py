@@ -9,7 +9,7 @@ from chatterbox.engine.config import TOKEN_RATE_HZ
 from chatterbox.errors import ConfigError
 from chatterbox.models.families import FAMILIES, Family
 
-What = Literal["t3", "s3gen", "stream", "load"]
+What = Literal["t3", "s3gen", "stream", "load", "device"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
 PROMPT_S = 10.0  # of a made-up voice: what the reference keeps of a recording

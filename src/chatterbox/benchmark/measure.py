@@ -1,8 +1,11 @@
 """Measure: conditions in, report out."""
 
+from dataclasses import replace
+
 import torch
 
 from chatterbox.benchmark.conditions import Conditions
+from chatterbox.benchmark.device import measure_device
 from chatterbox.benchmark.load import measure_load
 from chatterbox.benchmark.machine import machine_info
 from chatterbox.benchmark.report import Advance, Report
@@ -10,12 +13,14 @@ from chatterbox.benchmark.s3gen import measure_s3gen
 from chatterbox.benchmark.stream import measure_stream
 from chatterbox.benchmark.subject import open_subject
 from chatterbox.benchmark.t3 import measure_t3
+from chatterbox.benchmark.verdicts import verdicts
 
 _MEASUREMENTS = {
     "t3": measure_t3,
     "s3gen": measure_s3gen,
     "stream": measure_stream,
     "load": measure_load,
+    "device": measure_device,
 }
 
 
@@ -28,4 +33,8 @@ def measure(conditions: Conditions, advance: Advance = lambda _: None) -> Report
     with open_subject(conditions) as subject:
         machine = machine_info(subject.models.device)
         figures = tuple(_MEASUREMENTS[conditions.what](subject, advance))
-    return Report(conditions=conditions, machine=machine, figures=figures)
+    report = Report(conditions=conditions, machine=machine, figures=figures)
+    if conditions.what != "device":
+        return report
+    judged = verdicts(conditions.family_id, machine.device, report.by_name)
+    return replace(report, verdicts=tuple(judged))

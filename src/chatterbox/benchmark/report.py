@@ -37,6 +37,14 @@ class Figure:
         return max(self.values)
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a figure says, held against what it should."""
+
+    says: str
+    is_good: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineInfo:
     """Where it was measured."""
@@ -55,6 +63,7 @@ class Report:
     conditions: Conditions
     machine: MachineInfo
     figures: tuple[Figure, ...]
+    verdicts: tuple[Verdict, ...] = ()
 
     def __post_init__(self) -> None:
         names = [figure.name for figure in self.figures]
@@ -93,6 +102,7 @@ class Report:
                 }
                 for figure in self.figures
             },
+            "verdicts": {verdict.says: verdict.is_good for verdict in self.verdicts},
             "torch": self.machine.torch,
             "cpu": self.machine.cpu,
             "cores": self.machine.cores,

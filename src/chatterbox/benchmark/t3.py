@@ -98,6 +98,20 @@ def measure_t3(subject: Subject, advance: Advance) -> Iterator[Figure]:
     yield from _limit(subject, decoding, positions)
 
 
+def decode_rates(subject: Subject, *, streams: int) -> list[float]:
+    """Tokens a second of so many streams together, once for each repeat."""
+    asked = subject.conditions
+    config = choir_config(streams=streams, tokens=asked.tokens, threads=asked.threads)
+    choir, steps = Choir(subject, config), max(1, asked.tokens - 1)
+    texts = [_text_ids(subject, number) for number in range(streams)]
+    rates = []
+    for _ in range(asked.repeats + 1):
+        choir.begin(streams=streams, tokens=asked.tokens, seed=asked.seed)
+        choir.read(texts)
+        rates.append(streams * steps / choir.decode(steps))
+    return rates[1:]
+
+
 def _text_ids(subject: Subject, number: int) -> list[int]:
     asked = subject.conditions
     text = subject.text(asked.tokens, random.Random(asked.seed + number))

@@ -71,6 +71,16 @@ def test_load_of_a_number_of_utterances() -> None:
     assert "capacity_audio_s_per_s" not in figures
 
 
+def test_a_device_gets_its_verdicts() -> None:
+    report = measure(Conditions(what="device", streams=2, **SMALL))
+    figures = figures_of(report)
+    assert figures["steps_per_s"].low > 0
+    assert figures["tokens_per_s_of_2"].low > 0
+    assert figures["streams_in_real_time"].median >= 0
+    assert {verdict.says for verdict in report.verdicts} == set(report.as_json()["verdicts"])
+    assert len(report.verdicts) >= 2
+
+
 def test_the_progress_adds_up_to_the_whole() -> None:
     shares: list[float] = []
     measure(Conditions(what="stream", **SMALL), shares.append)
