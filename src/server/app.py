@@ -125,7 +125,13 @@ def build_engine(settings: ServerSettings) -> Engine:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     from chatterbox.engine.model_device import model_engine
 
-    return model_engine(settings.family, settings.weights, device=settings.device, config=config)
+    return model_engine(
+        settings.family,
+        settings.weights,
+        device=settings.device,
+        precision=settings.precision,
+        config=config,
+    )
 
 
 def voice_roots(settings: ServerSettings) -> list[Path]:

@@ -31,6 +31,9 @@ class ServerSettings(BaseSettings):
     )
     family: str = Field("tiny", description="model family to load: tiny, english, turbo, ...")
     device: str = Field("cpu", description="where the models run: cpu, cuda, cuda:1, ...")
+    precision: Literal["fp32", "bf16", "fp16", "int8"] = Field(
+        "fp32", description="numbers the models compute in: fp32, bf16, fp16 or int8"
+    )
     weights: Path | None = Field(
         None, description="folder of the family's weights; the bundled ones by default"
     )

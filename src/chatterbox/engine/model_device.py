@@ -21,6 +21,7 @@ from chatterbox.engine.warm_up import nobody, warm_up
 from chatterbox.errors import ConfigError, InvalidRequest
 from chatterbox.models.bundle import Models, bundled_folder, load_models
 from chatterbox.models.families import FAMILIES, Family
+from chatterbox.models.precision import Precision
 from chatterbox.models.s3gen.stream import StreamSettings
 from chatterbox.speech import Sampling
 
@@ -184,6 +185,7 @@ def model_engine(
     weights: Path | None = None,
     *,
     device: str = "cpu",
+    precision: Precision = "fp32",
     config: EngineConfig | None = None,
 ) -> DeviceEngine:
     """An engine for one family, not yet started; the weights are read when it starts.
@@ -194,6 +196,8 @@ def model_engine(
     if family is None:
         raise ConfigError(f"there is no model family {family_id!r}, only {', '.join(FAMILIES)}")
     folder = bundled_folder(family) if weights is None else weights
-    source = FamilySource(family, lambda: load_models(family, folder, device=device))
+    source = FamilySource(
+        family, lambda: load_models(family, folder, device=device, precision=precision)
+    )
     config = config or EngineConfig()
     return DeviceEngine(ModelDevice([source], config), config)

@@ -16,6 +16,7 @@ from chatterbox.models.checkpoint import (
     without_storage,
 )
 from chatterbox.models.families import Family
+from chatterbox.models.precision import Precision, check_precision
 from chatterbox.models.s3gen.model import S3Gen
 from chatterbox.models.t3.model import T3
 from chatterbox.models.voice_encoder.model import VoiceEncoder
@@ -36,7 +37,7 @@ BUNDLED_TOKENIZER = "tokenizer.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
-    """Everything one family speaks with, in inference mode, in float32."""
+    """Everything one family speaks with, in inference mode."""
 
     family: Family
     t3: T3
@@ -44,6 +45,7 @@ class Models:
     voice_encoder: VoiceEncoder
     tokenizer: TextTokenizer
     device: torch.device
+    precision: Precision = "fp32"
 
 
 def bundled_folder(family: Family) -> Path:
@@ -56,14 +58,19 @@ def bundled_folder(family: Family) -> Path:
 
 
 def load_models(
-    family: Family, folder: Path | None = None, *, device: torch.device | str = "cpu"
+    family: Family,
+    folder: Path | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    precision: Precision = "fp32",
 ) -> Models:
     """A family from its folder, by default the bundled one.
 
     Raises CheckpointError naming the file that is missing, corrupt or of another shape, and
-    ConfigError for a device that is not there.
+    ConfigError for a device that is not there or cannot compute in that precision.
     """
     place = _device(device)
+    check_precision(precision, place)
     folder = bundled_folder(family) if folder is None else folder
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder of weights")
@@ -88,34 +95,55 @@ def load_models(
         folder / (BUNDLED_VOICE_ENCODER if published is None else published.voice_encoder.name),
         names=VOICE_ENCODER_NAMES,
     )
-    return assemble(family, t3, s3gen, voice_encoder, load_tokenizer(family, folder), device=place)
+    tokenizer = load_tokenizer(family, folder)
+    networks = Networks(t3=t3, s3gen=s3gen, voice_encoder=voice_encoder)
+    return assemble(family, networks, tokenizer, device=place, precision=precision)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networks:
+    """The networks of a family as they were loaded or built."""
+
+    t3: T3
+    s3gen: S3Gen
+    voice_encoder: VoiceEncoder
 
 
 def assemble(
     family: Family,
-    t3: T3,
-    s3gen: S3Gen,
-    voice_encoder: VoiceEncoder,
+    networks: Networks,
     tokenizer: TextTokenizer,
     *,
     device: torch.device | str = "cpu",
+    precision: Precision = "fp32",
 ) -> Models:
-    """Modules as they are, made ready to speak: moved, frozen, what is constant computed."""
-    for module in (t3, s3gen, voice_encoder):
-        module.to(device).eval().requires_grad_(requires_grad=False)
-    s3gen.prepare()
+    """Networks made ready to speak: moved, frozen, converted, what is constant computed.
+
+    They are changed in place and have no official state dict any more.
+    """
+    place = torch.device(device)
+    check_precision(precision, place)
+    for module in (networks.t3, networks.s3gen, networks.voice_encoder):
+        module.to(place).eval().requires_grad_(requires_grad=False)
+    networks.s3gen.prepare(precision)
     return Models(
         family=family,
-        t3=t3,
-        s3gen=s3gen,
-        voice_encoder=voice_encoder,
+        t3=networks.t3,
+        s3gen=networks.s3gen,
+        voice_encoder=networks.voice_encoder,
         tokenizer=tokenizer,
-        device=torch.device(device),
+        device=place,
+        precision=precision,
     )
 
 
 def random_models(
-    family: Family, tokenizer: TextTokenizer, *, seed: int = 0, device: torch.device | str = "cpu"
+    family: Family,
+    tokenizer: TextTokenizer,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    precision: Precision = "fp32",
 ) -> Models:
     """A family of the right shapes that has learnt nothing: for tests and benchmarks.
 
@@ -123,13 +151,16 @@ def random_models(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        t3, s3gen = T3(family.t3), S3Gen(family.s3gen)
-        voice_encoder = VoiceEncoder(family.voice_encoder)
-        for module in (t3, s3gen):
+        networks = Networks(
+            t3=T3(family.t3),
+            s3gen=S3Gen(family.s3gen),
+            voice_encoder=VoiceEncoder(family.voice_encoder),
+        )
+        for module in (networks.t3, networks.s3gen):
             for parameter in module.parameters():
                 if parameter.dim() > 1 and not parameter.any():
                     torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
-    return assemble(family, t3, s3gen, voice_encoder, tokenizer, device=device)
+    return assemble(family, networks, tokenizer, device=device, precision=precision)
 
 
 def load_tokenizer(family: Family, folder: Path) -> TextTokenizer:

@@ -42,9 +42,46 @@ class RotaryTable(nn.Module):
         """(rows, time) -> (rows, 1, time, head_dim), to hand to `rotate`."""
         return self.table[positions].unsqueeze(1)
 
+    def as_turns(self) -> "TurnTable":
+        """The same angles, for heads whose channels are interleaved."""
+        cosines, sines = self.table.chunk(2, dim=-1)
+        return TurnTable(torch.complex(cosines.contiguous(), sines.contiguous()))
+
+
+class TurnTable(nn.Module):
+    """The turn of every position as complex numbers, looked up by index."""
+
+    table: Tensor  # (max_positions, head_dim / 2) complex64
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("table", table, persistent=False)
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """(rows, time) -> (rows, time, 1, 1, head_dim / 2), to hand to `turn`."""
+        return self.table[positions][:, :, None, None]
+
 
 def rotate(x: Tensor, rotation: Tensor) -> Tensor:
     """Turn (rows, heads, time, head_dim) by the angles of its positions."""
     cosine, sine = rotation.to(x.dtype).chunk(2, dim=-1)
     real, imaginary = x.chunk(2, dim=-1)
     return torch.cat([real * cosine - imaginary * sine, imaginary * cosine + real * sine], dim=-1)
+
+
+def turn(x: Tensor, turns: Tensor) -> Tensor:
+    """Turn (rows, time, kinds, heads, head_dim), real and imaginary channels side by side.
+
+    What `rotate` does in seven operations, for another order of the channels, see `interleaved`.
+    """
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
+
+
+def interleaved(weight: Tensor, heads: int) -> Tensor:
+    """Weights (heads * head_dim, in) of a projection, its channels in the order `turn` wants.
+
+    Queries and keys may be reordered alike: their products do not change.
+    """
+    halves = weight.reshape(heads, 2, -1, weight.shape[-1])
+    return halves.transpose(1, 2).reshape(weight.shape)

@@ -13,10 +13,11 @@ Watcher = Callable[[int, Tensor], None]
 class Memory(Protocol):
     """Keys and values of earlier positions, during one pass over a batch of rows."""
 
-    mask: Tensor | None  # (rows, 1, time, length), True where a query may look; None: everywhere
+    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Keep what is new, and let each query see its row up to itself.
 
-    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Write what is new; returns everything: (rows, heads, length, head_dim) each."""
+        All, the result too, are (rows, heads, time, head_dim).
+        """
         ...
 
 
@@ -27,34 +28,34 @@ class CausalAttention(nn.Module):
         super().__init__()
         self.heads = heads
 
-    def project(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(rows, time, dim) -> queries, keys, values, (rows, heads, time, head_dim) each."""
+    def project(self, x: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(rows, time, dim) -> queries, keys, values, (rows, heads, time, head_dim) each.
+
+        `places` is what `Transformer.place` made of the positions.
+        """
         raise NotImplementedError
 
     def merge(self, attended: Tensor) -> Tensor:
         """(rows, time, dim), heads side by side -> (rows, time, dim)."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor, positions: Tensor, memory: Memory | None, layer: int) -> Tensor:
-        queries, keys, values = self.project(x, positions)
+    def forward(self, x: Tensor, places: Tensor, memory: Memory | None, layer: int) -> Tensor:
+        queries, keys, values = self.project(x, places)
         if memory is None:
             attended = functional.scaled_dot_product_attention(
                 queries, keys, values, is_causal=True
             )
         else:
-            keys, values = memory.extend(layer, keys, values)
-            attended = functional.scaled_dot_product_attention(
-                queries, keys, values, attn_mask=memory.mask
-            )
+            attended = memory.attend(layer, queries, keys, values)
         return self.merge(attended.transpose(1, 2).flatten(2))
 
     def split(self, x: Tensor) -> Tensor:
         """(rows, time, dim) -> (rows, heads, time, head_dim)."""
         return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
-    def weights(self, x: Tensor, positions: Tensor, heads: list[int]) -> Tensor:
+    def weights(self, x: Tensor, places: Tensor, heads: list[int]) -> Tensor:
         """Where the chosen heads look: (rows, len(heads), time, time), each row sums to 1."""
-        queries, keys, _ = self.project(x, positions)
+        queries, keys, _ = self.project(x, places)
         queries, keys = queries[:, heads], keys[:, heads]
         scores = queries @ keys.transpose(-1, -2) * queries.shape[-1] ** -0.5
         future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
@@ -80,7 +81,7 @@ class Block(nn.Module):
     def forward(
         self,
         x: Tensor,
-        positions: Tensor,
+        places: Tensor,
         memory: Memory | None,
         layer: int,
         watch: Watcher | None = None,
@@ -88,7 +89,7 @@ class Block(nn.Module):
         normalised = self.attention_norm(x)
         if watch is not None:
             watch(layer, normalised)
-        x = x + self.attention(normalised, positions, memory, layer)
+        x = x + self.attention(normalised, places, memory, layer)
         return x + self.mlp(self.mlp_norm(x))  # type: ignore[no-any-return]
 
 
@@ -100,9 +101,9 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.norm = norm
 
-    def place(self, x: Tensor, positions: Tensor) -> Tensor:
-        """Add what depends on the absolute position; nothing, unless a subclass does."""
-        return x
+    def place(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """x with what its absolute positions add, and what attention is to know of them."""
+        return x, positions
 
     def forward(
         self,
@@ -116,7 +117,7 @@ class Transformer(nn.Module):
         Without memory every row sees itself alone, from its start. `watch` is called with each
         layer's index and the normalised input of its attention.
         """
-        x = self.place(x, positions)
+        x, places = self.place(x, positions)
         for layer, block in enumerate(self.blocks):
-            x = block(x, positions, memory, layer, watch)
+            x = block(x, places, memory, layer, watch)
         return self.norm(x)  # type: ignore[no-any-return]

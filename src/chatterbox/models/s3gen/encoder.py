@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from chatterbox.models.layers.quantized import MakeLinear, fused
 from chatterbox.models.s3gen.config import EncoderConfig
 from chatterbox.models.s3gen.memory import MemoryShape, Recall
 
@@ -59,17 +60,30 @@ class _RelativeAttention(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self._table = None
+        self._fused: nn.Module | None = None
         width, self.heads = config.width, config.heads
         self.head_dim = width // config.heads
         self.linear_q = nn.Linear(width, width)
         self.linear_k = nn.Linear(width, width)
         self.linear_v = nn.Linear(width, width)
-        self.linear_out = nn.Linear(width, width)
+        self.linear_out: nn.Module = nn.Linear(width, width)
         self.linear_pos = nn.Linear(width, width, bias=False)
         self.pos_bias_u = nn.Parameter(torch.empty(self.heads, self.head_dim))
         self.pos_bias_v = nn.Parameter(torch.empty(self.heads, self.head_dim))
         nn.init.xavier_uniform_(self.pos_bias_u)
         nn.init.xavier_uniform_(self.pos_bias_v)
+
+    def project(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys and values of x, (B, T, width) each."""
+        if self._fused is not None:
+            return self._fused(x).chunk(3, dim=-1)  # type: ignore[no-any-return]
+        return self.linear_q(x), self.linear_k(x), self.linear_v(x)
+
+    def convert(self, make: MakeLinear) -> None:
+        """Compute queries, keys and values in one layer; make every layer anew."""
+        self._fused = make(fused(self.linear_q, self.linear_k, self.linear_v))
+        self.linear_out = make(self.linear_out)
+        del self.linear_q, self.linear_k, self.linear_v
 
     def remember_distances(self, reach: int) -> None:
         """Project the distances up to `reach` once; the weights must not change any more."""
@@ -92,11 +106,10 @@ class _RelativeAttention(nn.Module):
         B, T, D = x.shape
 
         def split(projected: Tensor) -> Tensor:
-            return projected.view(B, T, self.heads, self.head_dim)
+            return projected.reshape(B, T, self.heads, self.head_dim)
 
-        query = split(self.linear_q(x))
-        key = split(self.linear_k(x)).transpose(1, 2)
-        value = split(self.linear_v(x)).transpose(1, 2)
+        query, key, value = (split(part) for part in self.project(x))
+        key, value = key.transpose(1, 2), value.transpose(1, 2)
         turned = (query + self.pos_bias_v).transpose(1, 2)
         if recall is None:
             bias = _by_distance_to_by_key(turned @ self._distances(T - 1, 1 - T))
@@ -119,8 +132,8 @@ class _RelativeAttention(nn.Module):
 class _FeedForward(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.w_1 = nn.Linear(config.width, config.feed_forward)
-        self.w_2 = nn.Linear(config.feed_forward, config.width)
+        self.w_1: nn.Module = nn.Linear(config.width, config.feed_forward)
+        self.w_2: nn.Module = nn.Linear(config.feed_forward, config.width)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.w_2(functional.silu(self.w_1(x)))
@@ -202,6 +215,14 @@ class Encoder(nn.Module):
             )
 
         return shape(config.layers, _LOOKAHEAD_TAPS), shape(config.up_layers, _UP_TAPS)
+
+    def convert(self, make: MakeLinear) -> None:
+        """Make the linear layers of every block anew; inference only."""
+        for block in (*self.encoders, *self.up_encoders):
+            assert isinstance(block, _ConformerBlock)
+            block.self_attn.convert(make)
+            block.feed_forward.w_1 = make(block.feed_forward.w_1)
+            block.feed_forward.w_2 = make(block.feed_forward.w_2)
 
     def remember_distances(self, reach: int) -> None:
         """Compute what depends on the distance alone once, up to `reach` tokens: inference only."""

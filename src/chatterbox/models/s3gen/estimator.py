@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from chatterbox.models.layers.quantized import MakeLinear, fused
 from chatterbox.models.s3gen.config import EstimatorConfig
 from chatterbox.models.s3gen.memory import MemoryShape, Recall
 
@@ -74,12 +75,24 @@ class _Attention(nn.Module):
         self.to_k = nn.Linear(config.channels, inner, bias=False)
         self.to_v = nn.Linear(config.channels, inner, bias=False)
         self.to_out = nn.ModuleList([nn.Linear(inner, config.channels)])
+        self._fused: nn.Module | None = None
+
+    def project(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys and values of x, (B, T, inner) each."""
+        if self._fused is not None:
+            return self._fused(x).chunk(3, dim=-1)  # type: ignore[no-any-return]
+        return self.to_q(x), self.to_k(x), self.to_v(x)
+
+    def convert(self, make: MakeLinear) -> None:
+        """Compute queries, keys and values in one layer; make every layer anew."""
+        self._fused = make(fused(self.to_q, self.to_k, self.to_v))
+        self.to_out[0] = make(self.to_out[0])
+        del self.to_q, self.to_k, self.to_v
 
     def forward(self, x: Tensor, keys: Tensor | None, recall: Recall | None) -> Tensor:
         B, T, _ = x.shape
         query, key, value = (
-            project(x).view(B, T, self.heads, -1).transpose(1, 2)
-            for project in (self.to_q, self.to_k, self.to_v)
+            part.reshape(B, T, self.heads, -1).transpose(1, 2) for part in self.project(x)
         )
         if recall is not None:
             key, value = recall.extend(key, value)
@@ -91,7 +104,7 @@ class _Attention(nn.Module):
 class _GeluProjection(nn.Module):
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
-        self.proj = nn.Linear(channels, out_channels)
+        self.proj: nn.Module = nn.Linear(channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.gelu(self.proj(x))
@@ -105,6 +118,13 @@ class _FeedForward(nn.Module):
             nn.Identity(),  # where the reference drops out; keeps the next one's number
             nn.Linear(ratio * channels, channels),
         )
+
+    def convert(self, make: MakeLinear) -> None:
+        """Make both layers anew."""
+        first = self.net[0]
+        assert isinstance(first, _GeluProjection)
+        first.proj = make(first.proj)
+        self.net[2] = make(self.net[2])
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.net(x)
@@ -138,7 +158,7 @@ class _TimeMlp(nn.Module):
         rates = torch.arange(half, device=t.device, dtype=torch.float32)
         rates = torch.exp(rates * -(math.log(10000.0) / (half - 1)))
         angles = _TIME_SCALE * t[:, None] * rates
-        waves = torch.cat([angles.sin(), angles.cos()], dim=-1).to(t.dtype)
+        waves = torch.cat([angles.sin(), angles.cos()], dim=-1).to(self.linear_1.weight.dtype)
         embedded: Tensor = self.linear_2(functional.silu(self.linear_1(waves)))
         return embedded
 
@@ -194,6 +214,15 @@ class Estimator(nn.Module):
             taps=_TAPS,
         )
 
+    def convert(self, make: MakeLinear) -> None:
+        """Make the linear layers of every transformer block anew; inference only."""
+        for _, blocks, *_ in self.stages:
+            assert isinstance(blocks, nn.ModuleList)
+            for block in blocks:
+                assert isinstance(block, _TransformerBlock)
+                block.attn1.convert(make)
+                block.ff.convert(make)
+
     @property
     def stages(self) -> list[nn.ModuleList]:
         """Each a residual block and its transformers, in the order in which they run."""
@@ -244,7 +273,8 @@ class Estimator(nn.Module):
             keys = None if recall.key_mask is None else recall.key_mask[:, None, None]
         elif mask is not None:
             keys = mask[:, None].bool()
-        mask = None if mask is None else mask.to(x.dtype)
+        dtype = self.final_proj.weight.dtype
+        mask = None if mask is None else mask.to(dtype)
         down, *mid, up = self.stages
         first, *between, last = offsets
 
@@ -256,10 +286,11 @@ class Estimator(nn.Module):
                 hidden = block(hidden, keys, recall)
             return hidden.transpose(1, 2)
 
-        skip = run(down, torch.cat([x, context], dim=1), first)
+        skip = run(down, torch.cat([x, context], dim=1).to(dtype), first)
         hidden = down[2](_masked(skip, mask), recall)
         for stage, offset in zip(mid, between, strict=True):
             hidden = run(stage, hidden, offset)
         hidden = run(up, torch.cat([hidden, skip], dim=1), last)
         hidden = up[2](_masked(hidden, mask), recall)
-        return _masked(self.final_proj(self.final_block(hidden, mask, recall)), mask)
+        hidden = self.final_block(hidden, mask, recall)
+        return _masked(self.final_proj(hidden), mask).to(x.dtype)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from chatterbox.models.layers.quantized import Int8Linear, MakeLinear
+from chatterbox.models.precision import Precision, flow_dtype
 from chatterbox.models.s3gen.config import FlowConfig
 from chatterbox.models.s3gen.encoder import Encoder
 from chatterbox.models.s3gen.estimator import Estimator
@@ -79,6 +81,7 @@ class Flow(nn.Module):
     def __init__(self, config: FlowConfig) -> None:
         super().__init__()
         self.config = config
+        self.dtype = torch.float32  # of encoder and estimator
         self._prepared: dict[int, list[_Step]] = {}  # by their number
         width = config.encoder.width
         self.input_embedding = nn.Embedding(config.codes, width)
@@ -120,8 +123,8 @@ class Flow(nn.Module):
         if lengths is not None:
             mask = _mask(lengths, tokens.shape[1])
             x = x * mask[..., None]
-        features: Tensor = self.encoder(x, mask, recall)
-        return features
+        features: Tensor = self.encoder(x.to(self.dtype), mask, recall)
+        return features.float()
 
     def encode(
         self, tokens: Tensor, lengths: Tensor | None = None, x_vector: Tensor | None = None
@@ -208,8 +211,9 @@ class Flow(nn.Module):
         conditional, unconditional = velocity.view(-1, 2, *velocity.shape[1:]).unbind(1)
         return conditional + guidance * (conditional - unconditional)
 
-    def blank_memory(self, tokens: int, like: Tensor) -> FlowMemory:
+    def blank_memory(self, tokens: int) -> FlowMemory:
         """One row's memory before anything was heard, with a window of so many tokens."""
+        like = self.encoder_proj.weight.new_empty(0, dtype=self.dtype)
         low, high = self.encoder.memory_shapes
         estimator = replace(
             self.estimator.memory_shape, rows=2 if self.config.solver == "cfm" else 1
@@ -223,14 +227,24 @@ class Flow(nn.Module):
         )
 
     @torch.inference_mode()
-    def prepare(self, reach: int) -> None:
-        """Compute what depends on weights alone once, distances up to `reach` tokens.
+    def prepare(self, reach: int, precision: Precision = "fp32") -> None:
+        """Convert, and compute what depends on weights alone once, distances to `reach` tokens.
 
-        For inference: the weights must not change any more.
+        For inference: the weights must not change any more. Raises ConfigError.
         """
+        count = self.config.steps
+        steps = self._steps(count, self.encoder_proj.weight)
+        make: MakeLinear = Int8Linear if precision == "int8" else _unchanged
+        self.encoder.convert(make)
+        self.estimator.convert(make)
+        if precision != "int8":
+            self.dtype = flow_dtype(precision, self.encoder_proj.weight.device)
+            self.encoder.to(self.dtype)
+            self.estimator.to(self.dtype)
         self.encoder.remember_distances(reach)
-        steps = self.config.steps
-        self._prepared = {steps: self._steps(steps, self.encoder_proj.weight)}
+        self._prepared = {
+            count: [_Step(s.size, [offset.to(self.dtype) for offset in s.offsets]) for s in steps]
+        }
 
     def extend(
         self, news: "News", memory: FlowMemory, prompt: FlowMemory
@@ -271,6 +285,10 @@ class News:
     noise: Tensor | None  # (B, bins, 2N)
     extent: Extent  # in tokens
     seen: int  # tokens of the window that attention looks at
+
+
+def _unchanged(layer: nn.Module) -> nn.Module:
+    return layer
 
 
 def _mask(lengths: Tensor, size: int) -> Tensor:

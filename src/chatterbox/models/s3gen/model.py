@@ -14,6 +14,7 @@ from torch.nn import functional
 from chatterbox.audio import resample
 from chatterbox.audio.mel import s3gen_log_mel, x_vector_features
 from chatterbox.models.conditioning import S3GenConditioning
+from chatterbox.models.precision import Precision, vocoder_dtype
 from chatterbox.models.s3gen.config import S3GenConfig
 from chatterbox.models.s3gen.flow import Flow
 from chatterbox.models.s3gen.speaker import SpeakerEncoder
@@ -63,10 +64,14 @@ class S3Gen(nn.Module):
     def sample_rate_hz(self) -> int:
         return self.config.vocoder.sample_rate_hz
 
-    def prepare(self) -> None:
-        """Compute what depends on the weights alone, once, where they are. For inference only."""
+    def prepare(self, precision: Precision = "fp32") -> None:
+        """Convert, and compute what depends on the weights alone once, where they are.
+
+        For inference only. Raises ConfigError where the device cannot compute so.
+        """
         self.mel2wav.fold_weight_norm()
-        self.flow.prepare(_PREPARED_REACH)
+        self.mel2wav.convert(vocoder_dtype(precision, self._fade.device))
+        self.flow.prepare(_PREPARED_REACH, precision)
 
     @torch.inference_mode()
     def embed_reference(

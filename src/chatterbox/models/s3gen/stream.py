@@ -118,7 +118,7 @@ def hear_prompt(s3gen: S3Gen, voice: S3GenConditioning, settings: StreamSettings
     mel = voice.prompt_mel.transpose(1, 2)
     mel = mel if count == whole else mel[..., : FRAMES_PER_TOKEN * count]
     noise = prompt_noise(FRAMES_PER_TOKEN * count, mel.shape[1]).to(mel)
-    memory = s3gen.flow.blank_memory(heard, mel)
+    memory = s3gen.flow.blank_memory(heard)
     if heard > 0:
         news = News(
             tokens=voice.prompt_tokens[:, :count],
@@ -128,7 +128,7 @@ def hear_prompt(s3gen: S3Gen, voice: S3GenConditioning, settings: StreamSettings
             extent=Extent.of(prompt=[0], past=[0], new=[count], kept=[heard], device=mel.device),
             seen=0,
         )
-        nothing = FlowMemory.stack([s3gen.flow.blank_memory(0, mel)])
+        nothing = FlowMemory.stack([s3gen.flow.blank_memory(0)])
         _, after = s3gen.flow.extend(news, FlowMemory.stack([memory]), nothing)
         (memory,) = after.unstack()
     return Prompt(

@@ -4,12 +4,18 @@ A row belongs to one sequence (two rows under guidance). Rows are of different l
 decoded together; who owns which row, and how long it is, is the caller's business.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from chatterbox.models.t3.config import T3Config
+
+# Neighbouring rows are attended to in one call, the shorter ones reading as far as the longest,
+# unless that reads more positions in vain than another call costs (12 us, measured).
+_POSITIONS_PER_CALL = 64
 
 
 class KVCache:
@@ -28,10 +34,15 @@ class KVCache:
         shape = (config.layers, rows, config.heads, max_length, config.head_dim)
         self.keys = torch.zeros(shape, device=device, dtype=dtype)
         self.values = torch.zeros(shape, device=device, dtype=dtype)
+        self.places = torch.arange(max_length, device=device)
 
     @property
     def rows(self) -> int:
         return self.keys.shape[1]
+
+    @property
+    def heads(self) -> int:
+        return self.keys.shape[2]
 
     @property
     def max_length(self) -> int:
@@ -41,62 +52,92 @@ class KVCache:
     def size_bytes(self) -> int:
         return 2 * self.keys.numel() * self.keys.element_size()
 
-    def open(self, rows: Tensor, positions: Tensor, reach: int | None = None) -> "CacheView":
-        """The memory of one pass: `rows` (n,) get new entries at `positions` (n, time).
-
-        Attention covers the first `reach` places of each row. None finds the least that will
-        do, which reads `positions` back from the device: inside a CUDA graph, give it.
-        """
-        if reach is None:
-            reach = int(positions[:, -1].max()) + 1
-        places = torch.arange(reach, device=positions.device)
-        mask = (places <= positions[..., None]).unsqueeze(1)
-        if self.keys.device.type == "cpu":
-            return self._open_sliced(rows, positions, reach, mask)
-        return CacheView(self, rows, positions, reach, mask)
-
-    def _open_sliced(
-        self, rows: Tensor, positions: Tensor, reach: int, mask: Tensor
-    ) -> "CacheView":
-        """On the CPU looking at the indices is free, and neighbouring rows need no copy."""
-        first, last = int(rows[0]), int(rows[-1])
-        neighbours = torch.equal(rows, torch.arange(first, first + len(rows)))
-        aligned = bool((positions == positions[0]).all())
-        return CacheView(
-            self,
-            rows,
-            positions,
-            reach,
-            None if bool(mask.all()) else mask,
-            block=slice(first, last + 1) if neighbours else None,
-            span=slice(int(positions[0, 0]), int(positions[0, -1]) + 1) if aligned else None,
-        )
+    def addresses(self, rows: Sequence[int]) -> Tensor:
+        """Where the heads of each row begin in a layer, counted in positions: (rows, heads)."""
+        first = torch.tensor(rows, dtype=torch.int64, device=self.places.device)[:, None]
+        heads = torch.arange(self.heads, device=self.places.device)
+        return (first * self.heads + heads) * self.max_length
 
 
-@dataclass(slots=True)
-class CacheView:
-    """The rows and places of a cache that one pass over a batch touches."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The memory of a pass that gives neighbouring rows new positions, for all the same."""
 
     cache: KVCache
-    rows: Tensor  # (n,)
-    positions: Tensor  # (n, time)
-    reach: int
-    mask: Tensor | None  # (n, 1, time, reach), None when every query may look everywhere
-    block: slice | None = None  # the same as `rows`, where they are neighbours in order
-    span: slice | None = None  # the same as `positions`, where all rows are aligned
+    rows: slice
+    span: slice
 
-    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Write (n, heads, time, head_dim) in place; returns the first `reach` places."""
-        return (
-            self._extend(self.cache.keys[layer], keys),
-            self._extend(self.cache.values[layer], values),
+    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        stored_keys, stored_values = self.cache.keys[layer], self.cache.values[layer]
+        stored_keys[self.rows, :, self.span] = keys
+        stored_values[self.rows, :, self.span] = values
+        start, stop = self.span.start, self.span.stop
+        places = self.cache.places[:stop]
+        return functional.scaled_dot_product_attention(
+            queries,
+            stored_keys[self.rows, :, :stop],
+            stored_values[self.rows, :, :stop],
+            attn_mask=places <= places[start:, None] if start > 0 else None,
+            is_causal=start == 0,
         )
 
-    def _extend(self, stored: Tensor, fresh: Tensor) -> Tensor:
-        if self.block is not None and self.span is not None:
-            stored[self.block, :, self.span] = fresh
-        else:
-            stored[self.rows[:, None], :, self.positions] = fresh.transpose(1, 2)
-        if self.block is not None:
-            return stored[self.block, :, : self.reach]
-        return stored[:, :, : self.reach].index_select(0, self.rows)
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Neighbouring rows that one call attends to."""
+
+    part: slice  # of the batch
+    rows: slice  # of the cache
+    reach: int  # positions that are read
+    is_even: bool  # every row has just so many, and no mask is needed
+
+
+def plan_runs(rows: Sequence[int], lengths: Sequence[int]) -> list[Run]:
+    """A batch of rows, and how many positions each has with its new one, as runs."""
+    runs: list[Run] = []
+    for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+        run = Run(slice(place, place + 1), slice(row, row + 1), length, is_even=True)
+        if runs and row == runs[-1].rows.stop:
+            last = runs[-1]
+            reach = max(last.reach, length)
+            size = last.rows.stop - last.rows.start
+            if size * (reach - last.reach) + (reach - length) <= _POSITIONS_PER_CALL:
+                part = slice(last.part.start, place + 1)
+                is_even = last.is_even and length == last.reach
+                run = Run(part, slice(last.rows.start, row + 1), reach, is_even)
+                runs.pop()
+        runs.append(run)
+    return runs
+
+
+class Stepping:
+    """The memory of a pass that gives every row of a batch one new position, wherever it is."""
+
+    def __init__(
+        self, cache: KVCache, runs: Sequence[Run], addresses: Tensor, positions: Tensor
+    ) -> None:
+        """`positions` (rows, 1) are the new ones; with `addresses` they say where to write."""
+        self._cache = cache
+        self._runs = [(run, self._mask(run, positions)) for run in runs]
+        self._new = (addresses + positions).flatten()
+
+    def _mask(self, run: Run, positions: Tensor) -> Tensor | None:
+        if run.is_even:
+            return None
+        return (self._cache.places[: run.reach] <= positions[run.part])[:, None, None]
+
+    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        stored_keys, stored_values = self._cache.keys[layer], self._cache.values[layer]
+        width = keys.shape[-1]
+        stored_keys.view(-1, width).index_copy_(0, self._new, keys.reshape(-1, width))
+        stored_values.view(-1, width).index_copy_(0, self._new, values.reshape(-1, width))
+        attended = [
+            functional.scaled_dot_product_attention(
+                queries[run.part],
+                stored_keys[run.rows, :, : run.reach],
+                stored_values[run.rows, :, : run.reach],
+                attn_mask=mask,
+            )
+            for run, mask in self._runs
+        ]
+        return attended[0] if len(attended) == 1 else torch.cat(attended)

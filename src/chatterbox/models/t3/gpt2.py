@@ -1,24 +1,11 @@
 """The GPT-2 backbone: LayerNorm, biases, and a learned vector per place in the sequence."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from chatterbox.models.layers.linear import InputMajorLinear
 from chatterbox.models.layers.transformer import Block, CausalAttention, Transformer
 from chatterbox.models.t3.config import T3Config
-
-
-class InputMajorLinear(nn.Module):
-    """A linear layer whose weight is stored (in, out), as GPT-2 checkpoints have it."""
-
-    def __init__(self, in_features: int, out_features: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(in_features, out_features))
-        self.bias = nn.Parameter(torch.zeros(out_features))
-        nn.init.normal_(self.weight, std=0.02)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.linear(x, self.weight.t(), self.bias)
 
 
 class FusedAttention(CausalAttention):
@@ -29,7 +16,7 @@ class FusedAttention(CausalAttention):
         self.query_key_value = InputMajorLinear(dim, 3 * dim)
         self.output = InputMajorLinear(dim, dim)
 
-    def project(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, x: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         queries, keys, values = self.query_key_value(x).chunk(3, dim=-1)
         return self.split(queries), self.split(keys), self.split(values)
 
@@ -67,5 +54,5 @@ class Gpt2Backbone(Transformer):
         )
         self.position_embedding = nn.Embedding(config.max_positions, config.dim)
 
-    def place(self, x: Tensor, positions: Tensor) -> Tensor:
-        return x + self.position_embedding(positions)  # type: ignore[no-any-return]
+    def place(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        return x + self.position_embedding(positions), positions

@@ -1,13 +1,17 @@
 """The Llama backbone: rotary attention and gated MLP, no biases."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from chatterbox.models.layers.rotary import (
     RotaryTable,
+    TurnTable,
+    interleaved,
     rotary_frequencies,
     rotate,
     stretch_slow_frequencies,
+    turn,
 )
 from chatterbox.models.layers.transformer import Block, CausalAttention, Transformer
 from chatterbox.models.t3.config import T3Config
@@ -16,19 +20,38 @@ from chatterbox.models.t3.config import T3Config
 class RotaryAttention(CausalAttention):
     """Self-attention whose queries and keys are turned by their positions."""
 
-    def __init__(self, dim: int, heads: int, rotary: RotaryTable) -> None:
+    def __init__(self, dim: int, heads: int) -> None:
         super().__init__(heads)
         self.query = nn.Linear(dim, dim, bias=False)
         self.key = nn.Linear(dim, dim, bias=False)
         self.value = nn.Linear(dim, dim, bias=False)
         self.output = nn.Linear(dim, dim, bias=False)
-        self.rotary = rotary  # one table, shared by all layers
 
-    def project(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        rotation = self.rotary(positions)
-        queries = rotate(self.split(self.query(x)), rotation)
-        keys = rotate(self.split(self.key(x)), rotation)
+    def project(self, x: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        queries = rotate(self.split(self.query(x)), places)
+        keys = rotate(self.split(self.key(x)), places)
         return queries, keys, self.split(self.value(x))
+
+    def merge(self, attended: Tensor) -> Tensor:
+        return self.output(attended)  # type: ignore[no-any-return]
+
+
+class FusedRotaryAttention(CausalAttention):
+    """The same for inference: one projection, and channels in the order of `turn`."""
+
+    def __init__(self, attention: RotaryAttention) -> None:
+        super().__init__(attention.heads)
+        self.query_key_value = _stacked(
+            interleaved(attention.query.weight, attention.heads),
+            interleaved(attention.key.weight, attention.heads),
+            attention.value.weight,
+        )
+        self.output = attention.output
+
+    def project(self, x: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        projected = self.query_key_value(x).unflatten(-1, (3, self.heads, -1))
+        queries, keys = turn(projected[:, :, :2], places).transpose(1, 3).unbind(2)
+        return queries, keys, projected[:, :, 2].transpose(1, 2)
 
     def merge(self, attended: Tensor) -> Tensor:
         return self.output(attended)  # type: ignore[no-any-return]
@@ -47,6 +70,27 @@ class GatedMlp(nn.Module):
         return self.down(functional.silu(self.gate(x)) * self.up(x))  # type: ignore[no-any-return]
 
 
+class FusedGatedMlp(nn.Module):
+    """The same for inference: gate and up from one projection."""
+
+    def __init__(self, mlp: GatedMlp) -> None:
+        super().__init__()
+        self.gate_up = _stacked(mlp.gate.weight, mlp.up.weight)
+        self.down = mlp.down
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(functional.silu(gate) * up)  # type: ignore[no-any-return]
+
+
+def _stacked(*weights: Tensor) -> nn.Linear:
+    """One layer without bias in place of several that read the same input."""
+    weight = torch.cat([weight.detach() for weight in weights])
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    layer.weight = nn.Parameter(weight, requires_grad=False)
+    return layer
+
+
 class LlamaBackbone(Transformer):
     """Pre-norm blocks with RMSNorm."""
 
@@ -60,12 +104,11 @@ class LlamaBackbone(Transformer):
                 high=config.rotary_scaling.high_frequency_factor,
                 positions=config.rotary_scaling.original_positions,
             )
-        rotary = RotaryTable(frequencies, config.max_positions)
         super().__init__(
             blocks=[
                 Block(
                     nn.RMSNorm(config.dim, eps=config.norm_eps),
-                    RotaryAttention(config.dim, config.heads, rotary),
+                    RotaryAttention(config.dim, config.heads),
                     nn.RMSNorm(config.dim, eps=config.norm_eps),
                     GatedMlp(config.dim, config.mlp_dim),
                 )
@@ -73,6 +116,19 @@ class LlamaBackbone(Transformer):
             ],
             norm=nn.RMSNorm(config.dim, eps=config.norm_eps),
         )
+        self.rotary: RotaryTable | TurnTable = RotaryTable(frequencies, config.max_positions)
         if config.unused_embeddings:
             # Part of the official files; kept so that they load whole and save again unchanged.
             self.unused_embedding = nn.Embedding(config.unused_embeddings, config.dim)
+
+    def place(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        return x, self.rotary(positions)
+
+    def fuse(self) -> None:
+        """Take the form for inference: fewer, larger products. What it computes stays."""
+        assert isinstance(self.rotary, RotaryTable), "fused already"
+        self.rotary = self.rotary.as_turns()
+        self.unused_embedding = None
+        for block in self.blocks:
+            block.attention = FusedRotaryAttention(block.attention)
+            block.mlp = FusedGatedMlp(block.mlp)

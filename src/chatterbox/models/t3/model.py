@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from chatterbox.models.conditioning import T3Conditioning
-from chatterbox.models.layers.transformer import Transformer, Watcher
-from chatterbox.models.t3.cache import KVCache
+from chatterbox.models.layers.linear import InputMajorLinear
+from chatterbox.models.layers.transformer import Memory, Transformer, Watcher
 from chatterbox.models.t3.conditioner import Conditioner
 from chatterbox.models.t3.config import T3Config
-from chatterbox.models.t3.gpt2 import Gpt2Backbone, InputMajorLinear
+from chatterbox.models.t3.gpt2 import Gpt2Backbone
 from chatterbox.models.t3.llama import LlamaBackbone
 
 INITIAL_STD = 0.02
@@ -32,7 +32,9 @@ class T3(nn.Module):
         self.backbone: Transformer = (
             LlamaBackbone(config) if config.backbone == "llama" else Gpt2Backbone(config)
         )
-        self.speech_head = nn.Linear(config.dim, config.speech_vocabulary, bias=config.head_bias)
+        self.speech_head: nn.Module = nn.Linear(
+            config.dim, config.speech_vocabulary, bias=config.head_bias
+        )
         self._initialise()
 
     def _initialise(self) -> None:
@@ -71,7 +73,7 @@ class T3(nn.Module):
 
     def embed_conditioning(self, conditioning: T3Conditioning) -> Tensor:
         """One voice -> (1, time, dim)."""
-        speaker = conditioning.speaker_embedding.to(self.speech_head.weight.dtype)
+        speaker = conditioning.speaker_embedding.to(self.speech_embedding.weight.dtype)
         exaggeration = speaker.new_full((1,), conditioning.exaggeration)
         return self.embed_voice(speaker, conditioning.prompt_tokens, exaggeration)
 
@@ -115,22 +117,12 @@ class T3(nn.Module):
             embeds, places.expand(embeds.shape[:2]), watch=watch
         )
 
-    def forward(
-        self,
-        embeds: Tensor,
-        cache: KVCache,
-        rows: Tensor,
-        starts: Tensor,
-        reach: int | None = None,
-    ) -> Tensor:
-        """(rows, time, dim) -> logits (rows, vocabulary) at each row's last position.
+    def forward(self, embeds: Tensor, positions: Tensor, memory: Memory) -> Tensor:
+        """(rows, time, dim) at `positions` (rows, time) -> logits (rows, vocabulary) of the last.
 
-        `rows` are the cache's rows to extend, `starts` how many positions each of them holds
-        already. `reach` bounds what attention reads, see `KVCache.open`.
+        What came before is in `memory`, see `cache`.
         """
-        steps = torch.arange(embeds.shape[1], device=embeds.device)
-        positions = starts[:, None] + steps
-        hidden = self.backbone(embeds, positions, cache.open(rows, positions, reach))
+        hidden = self.backbone(embeds, positions, memory)
         return self.speech_head(hidden[:, -1])  # type: ignore[no-any-return]
 
     def _text_places(self, length: int, like: Tensor) -> Tensor:
