@@ -95,7 +95,7 @@ class Extent:
     past: Tensor
     new: Tensor
     kept: Tensor  # of the new ones, those that will be remembered; the rest is look-ahead
-    even: bool  # all rows alike, and nothing to mask
+    even_kept: int | None  # `kept` where all rows are alike and nothing is to be masked
 
     @classmethod
     def of(
@@ -112,8 +112,17 @@ class Extent:
 
         even = all(len(set(values)) == 1 for values in (prompt, past, new, kept))
         return cls(
-            prompt=counts(prompt), past=counts(past), new=counts(new), kept=counts(kept), even=even
+            prompt=counts(prompt),
+            past=counts(past),
+            new=counts(new),
+            kept=counts(kept),
+            even_kept=kept[0] if even else None,
         )
+
+    @property
+    def even(self) -> bool:
+        """Whether all rows are alike, and nothing is to be masked."""
+        return self.even_kept is not None
 
     def scaled(self, factor: int) -> "Extent":
         """The same at another frame rate."""
@@ -122,7 +131,7 @@ class Extent:
             past=self.past * factor,
             new=self.new * factor,
             kept=self.kept * factor,
-            even=self.even,
+            even_kept=None if self.even_kept is None else self.even_kept * factor,
         )
 
 
@@ -151,7 +160,6 @@ class Recall:
         self._next_tails = torch.empty_like(self._tails)
         self._layer = self._channel = 0
         self._kept = self._per_row(extent.kept)
-        self._even_kept = int(extent.kept[0]) if extent.even else None
         self.key_mask = None if extent.even else self._key_mask()
 
     def _per_row(self, values: Tensor) -> Tensor:
@@ -222,8 +230,8 @@ class Recall:
 
     def _after(self, joined: Tensor, size: int, *, dim: int) -> Tensor:
         """Of each row of `joined`, which begins `size` frames back, the last `size` to be kept."""
-        if self._even_kept is not None:
-            return joined.narrow(dim, self._even_kept, size)
+        if self.extent.even_kept is not None:
+            return joined.narrow(dim, self.extent.even_kept, size)
         places = self._kept[:, None] + torch.arange(size, device=joined.device)
         shape = [1] * joined.dim()
         shape[0], shape[dim] = places.shape
