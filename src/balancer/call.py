@@ -77,10 +77,7 @@ class ForwardedCall:
                 await self._forward()
         except ChatterboxError as error:
             self._refuse(error)
-        except (
-            asyncio.CancelledError,
-            grpc.aio.InternalError,
-        ):  # the latter from a write, too late
+        except (asyncio.CancelledError, grpc.aio.InternalError):  # or a write came too late
             self._record.code = self._departure()
             raise
         except Exception as error:
@@ -88,9 +85,7 @@ class ForwardedCall:
             self._answer(internal_error(request_id=self._record.request_id))
         finally:
             pump.cancel()
-            await (
-                self._end_attempt()
-            )  # before the status, which a client who does not read never takes
+            self._end_attempt()  # before the status, which a client who does not read never takes
             self._forwarding.budget.running -= 1
             self._record.end(self._forwarding.metrics)
 
@@ -122,7 +117,7 @@ class ForwardedCall:
                 if delay_s is None:
                     return None
                 self._judge(outcome)
-                await self._end_attempt()
+                self._end_attempt()
                 budget.retrying += not avoid
                 avoid.append(attempt.upstream.id)
                 self._record.retries += 1
@@ -161,7 +156,6 @@ class ForwardedCall:
     async def _relay(self, message: bytes | None) -> None:
         """Pass on the answer from its first message to its last."""
         assert self._attempt is not None
-        self._requests.forget()
         self._record.first_message_s = self._record.duration_s
         # Not before the first message: until then a retry is possible, and the status of a call
         # that fails can still become an HTTP status.
@@ -169,11 +163,12 @@ class ForwardedCall:
         await self._context.send_initial_metadata(
             response_metadata(received, served_by=self._attempt.upstream.address)
         )
-        read, write, touch = self._attempt.read, self._context.write, self._patience.touch
+        read, write = self._attempt.read, self._context.write
+        touch, record = self._patience.touch, self._record
         while message is not None:
             await write(message)
+            record.messages += 1
             touch()
-            self._record.messages += 1
             message = await read()
 
     def _judge(self, outcome: Outcome) -> None:
@@ -202,10 +197,10 @@ class ForwardedCall:
         self._context.set_details(outcome.details)
         self._context.set_trailing_metadata(outcome.trailing)
 
-    async def _end_attempt(self) -> None:
+    def _end_attempt(self) -> None:
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
-            await attempt.close()
+            attempt.close()
 
     def _departure(self) -> grpc.StatusCode:
         remaining_s = self._context.time_remaining()

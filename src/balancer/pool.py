@@ -121,9 +121,7 @@ class Pool:
         Raises NoBackend at once when none serves that could take the call, and Overloaded when the
         queue is full or its time is over.
         """
-        upstream = None
-        if not wish.takes_place or not self._line:
-            upstream = self._take(wish, avoid)
+        upstream = self._take(wish, avoid)  # what is free now, none of those who wait can use
         if upstream is None:
             self._check_served(wish)
             upstream = await self._line.wait(

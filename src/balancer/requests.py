@@ -13,8 +13,8 @@ class Requests:
 
     `pump` reads them from the client; one sender at a time asks for them by their number. The pump
     is never more than one message ahead of the sender, so a client is slowed down to the pace of
-    its backend. Messages stay until `forget`, or until they are more than `keep_bytes`; whoever
-    has not asked by then cannot begin any more.
+    its backend. Messages stay until they are more than `keep_bytes`; then those that have left
+    go, and no other sender can begin any more.
     """
 
     def __init__(self, read: Read, *, keep_bytes: int) -> None:
@@ -67,11 +67,6 @@ class Requests:
             self._drop()
         if self._asked >= self.count:
             self._demand.set()
-
-    def forget(self) -> None:
-        """Nothing will be sent again."""
-        self._keep_bytes = 0
-        self._drop()
 
     def _drop(self) -> None:
         """Let go of every message that has left."""

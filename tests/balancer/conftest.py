@@ -96,10 +96,21 @@ class ScriptedBackend(grpc.GenericRpcHandler, WorkerServiceServicer):
         port = server.add_insecure_port(f"127.0.0.1:{port}")
         self.address = f"127.0.0.1:{port}"
         await server.start()
+        self._server = server
         try:
             yield self
         finally:
-            await server.stop(0)
+            await self.stop()
+
+    async def stop(self) -> None:
+        """Vanish."""
+        await self._server.stop(0)
+
+
+@pytest.fixture
+def scripted() -> ScriptedBackend:
+    """A backend that does not run yet."""
+    return ScriptedBackend()
 
 
 @pytest.fixture

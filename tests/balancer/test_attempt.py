@@ -47,7 +47,7 @@ async def test_an_answer_is_whole_though_the_client_is_still_sending(
             seen.append(message)
         outcome = await attempt.outcome()
         pump.cancel()
-        await attempt.close()
+        attempt.close()
         await attempt.upstream.channel.close()
         assert seen == [b"%d" % number for number in range(10)]
         details = "" if code is grpc.StatusCode.OK else code.name  # gRPC has none for OK
@@ -65,7 +65,7 @@ async def test_closing_leaves_the_place_once_and_stops_the_backend(
     place = Place(upstream, lambda: left.append(1))
     attempt = Attempt(place, "/test/Method", metadata=(), timeout_s=None, requests=requests)
     assert await attempt.read() is not None
-    await attempt.close()
+    attempt.close()
     place.leave()
     assert left == [1]
     await settled(lambda: backend.active == 0)

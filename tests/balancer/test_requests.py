@@ -73,21 +73,8 @@ async def test_what_is_too_much_to_keep_cannot_be_repeated() -> None:
     seen = [(message[:1], requests.can_be_repeated) async for message in sent(requests)]
     await pump
     assert seen == [(b"x", True), (b"y", True), (b"z", False)]
-
-
-async def test_what_is_forgotten_is_let_go_as_it_leaves() -> None:
-    requests = Requests(Source(b"x", b"y", b"z").read, keep_bytes=1000)
-    pump = asyncio.create_task(requests.pump())
-    await requests.get(0)
-    requests.sent(0)
-    assert requests.can_be_repeated
-    requests.forget()
-    assert not requests.can_be_repeated
-    assert await requests.get(1) == b"y"
-    requests.sent(1)
     with pytest.raises(AssertionError):
         await requests.get(0)
-    pump.cancel()
 
 
 async def test_a_client_that_sends_nothing_has_no_first_message() -> None:
