@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from chatterbox.benchmark.conditions import Conditions, What
+from chatterbox.benchmark.conditions import Conditions, Precision, What
 from chatterbox.benchmark.report import Report
 
 Measured = Annotated[
@@ -26,7 +26,7 @@ RandomWeights = Annotated[
 ]
 Weights = Annotated[Path | None, typer.Option(help="Folder of the family's weights.")]
 Voices = Annotated[Path | None, typer.Option(help="Folder of voices for those weights.")]
-Precision = Annotated[str, typer.Option(help="fp32, bf16, fp16 or int8.")]
+InPrecision = Annotated[str, typer.Option(help="fp32, bf16, fp16 or int8.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
 Threads = Annotated[int, typer.Option(help="Threads on a CPU.")]
 Streams = Annotated[int, typer.Option(help="Utterances spoken together.")]
@@ -57,7 +57,7 @@ def bench(  # noqa: PLR0913  (each is a flag)
     random_weights: RandomWeights = False,
     weights: Weights = None,
     voices: Voices = None,
-    precision: Precision = "fp32",
+    precision: InPrecision = "fp32",
     device: Device = "cpu",
     threads: Threads = 2,
     streams: Streams = 1,
@@ -80,7 +80,7 @@ def bench(  # noqa: PLR0913  (each is a flag)
         random_weights=random_weights,
         weights=weights,
         voices=voices,
-        precision=precision,
+        precision=cast(Precision, precision),
         device=device,
         threads=threads,
         streams=streams,

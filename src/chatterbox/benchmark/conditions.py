@@ -26,7 +26,7 @@ class Conditions:
     random_weights: bool = False  # right shapes, nothing learnt, no files
     weights: Path | None = None  # a folder; by default the bundled one
     voices: Path | None = None  # a folder of voices for those weights
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     device: str = "cpu"
     threads: int = 2
     streams: int = 1  # decoded together

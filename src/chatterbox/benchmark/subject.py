@@ -49,10 +49,18 @@ class Subject:
         """The networks. Raises ConfigError or CheckpointError."""
         asked = self.conditions
         if not asked.random_weights:
-            return load_models(self.family, asked.weights, device=asked.device)
+            return load_models(
+                self.family, asked.weights, device=asked.device, precision=asked.precision
+            )
         per_id = _CHARACTERS_PER_ID.get(self.family.tokenizer, _CHARACTERS_PER_ID_ELSEWHERE)
         tokenizer = LetterTokenizer(self.family.t3, characters_per_id=per_id)
-        return random_models(self.family, tokenizer, seed=asked.seed, device=asked.device)
+        return random_models(
+            self.family,
+            tokenizer,
+            seed=asked.seed,
+            device=asked.device,
+            precision=asked.precision,
+        )
 
     @cached_property
     def voice_ids(self) -> tuple[str, ...]:

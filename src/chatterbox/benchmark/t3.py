@@ -7,7 +7,7 @@ streams share it, and each stream's keys and values; no step can be faster than 
 import random
 from collections.abc import Iterator
 
-import torch
+from torch import nn
 
 from chatterbox.benchmark.machine import MB, peak_memory, read_bandwidth_gb_s, seconds_of
 from chatterbox.benchmark.report import Advance, Figure
@@ -15,7 +15,12 @@ from chatterbox.benchmark.subject import Subject
 from chatterbox.engine.batch import Speaker
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.t3_runner import T3Runner
+from chatterbox.models.checkpoint import without_storage
+from chatterbox.models.t3.model import T3
 from chatterbox.speech import Sampling
+
+_WEIGHT_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
+_HEAD_BYTES = {"int8": 2}  # where it is not as the rest: its errors are heard at once
 
 
 class Choir:
@@ -24,7 +29,7 @@ class Choir:
     def __init__(self, subject: Subject, config: EngineConfig) -> None:
         self._subject = subject
         self._device = subject.models.device
-        self._piece = config.prefill_positions
+        self._config = config
         self._runner = T3Runner(subject.models, config)
         self._speakers: list[Speaker] = []
 
@@ -43,16 +48,23 @@ class Choir:
         return seconds_of(lambda: self._read(texts), self._device)
 
     def _read(self, texts: list[list[int]]) -> None:
+        piece = self._config.prefill_positions
         for speaker, text_ids in zip(self._speakers, texts, strict=True):
             voice = self._subject.voice(speaker.slot).to(self._device)
             positions = self._runner.begin(speaker, text_ids, voice.t3)
-            for start in range(0, positions, self._piece):
-                self._runner.read(speaker, start, min(start + self._piece, positions))
+            for start in range(0, positions, piece):
+                self._runner.read(speaker, start, min(start + piece, positions))
             self._runner.first(speaker)
 
     def decode(self, steps: int) -> float:
         """So many more tokens of every speaker; returns the seconds."""
-        return seconds_of(lambda: self._runner.decode(self._speakers, steps), self._device)
+        return seconds_of(lambda: self._decode(steps), self._device)
+
+    def _decode(self, steps: int) -> None:
+        """In turns as long as the engine's."""
+        together = self._config.steps_per_sync
+        for start in range(0, steps, together):
+            self._runner.decode(self._speakers, min(together, steps - start))
 
     @property
     def position_count(self) -> int:
@@ -131,19 +143,24 @@ def _limit(subject: Subject, decoding: list[float], positions: int) -> Iterator[
 
 
 def bytes_per_step(subject: Subject, positions: int) -> tuple[int, int]:
-    """Weights, keys and values that a decode step reads with so many positions in all its rows."""
-    t3, config = subject.models.t3, subject.family.t3
-    weights = weight_bytes(t3.backbone) + weight_bytes(t3.speech_head)
-    return weights, 2 * config.layers * config.dim * 4 * positions
+    """Weights, keys and values that a decode step reads with so many positions in all its rows.
+
+    Counted on a network without storage: laid out for speed, weights cannot be looked at.
+    """
+    t3 = without_storage(lambda: T3(subject.family.t3))
+    precision = subject.conditions.precision
+    weights = sum(_products(part) * _WEIGHT_BYTES[precision] for part in t3.backbone.children())
+    weights += _products(t3.speech_head) * _HEAD_BYTES.get(precision, _WEIGHT_BYTES[precision])
+    config, cached = subject.family.t3, subject.models.t3.speech_embedding.weight.element_size()
+    return weights, 2 * config.layers * config.dim * cached * positions
 
 
-def weight_bytes(module: torch.nn.Module) -> int:
-    """Bytes of the parameters and buffers that a decode step reads whole: all but look-up tables."""
-    tables = {
-        id(tensor)
+def _products(module: nn.Module) -> int:
+    """Numbers in the matrices that every row is multiplied by: all but look-up tables."""
+    return sum(
+        parameter.numel()
         for part in module.modules()
-        if isinstance(part, torch.nn.Embedding)
-        for tensor in part.parameters()
-    }
-    tensors = {id(t): t for t in (*module.parameters(), *module.buffers())}
-    return sum(t.numel() * t.element_size() for key, t in tensors.items() if key not in tables)
+        if not isinstance(part, nn.Embedding)
+        for parameter in part.parameters(recurse=False)
+        if parameter.dim() > 1
+    )
