@@ -1,8 +1,10 @@
-"""Generate the contract's Python into src/, or with --check fail if what is there differs.
+"""Generate the contract's code into src/, or with --check fail if what is there differs.
 
     python protos/generate.py [--check]
 
-The proto package is the Python package (`chatterbox.v1`), so nothing needs patching.
+The proto package is the Python package (`chatterbox.v1`), so nothing needs patching. Beside it lies
+the public contract as a descriptor set, with its comments: Envoy translates JSON by it, and the
+OpenAPI document is made from it.
 """
 
 import argparse
@@ -17,6 +19,9 @@ PROTOS = Path(__file__).parent.resolve()
 SOURCE = PROTOS.parent / "src"
 PUBLIC = Path("chatterbox/v1")
 INTERNAL = Path("chatterbox/worker/v1")
+DESCRIPTOR_SET = PUBLIC / "contract.binpb"
+# What may be inside a google.protobuf.Any of an answer; nothing imports them.
+ERROR_TYPES = ("google/rpc/error_details.proto", "google/rpc/status.proto")
 DOCSTRINGS = {
     PUBLIC: '"""The wire contract, generated from protos/ by `make protos`; do not edit."""\n',
     INTERNAL: '"""Between our processes, generated from protos/ by `make protos`; do not edit."""\n',
@@ -34,6 +39,9 @@ def generate(target: Path) -> None:
     services = [name for name in names if name.endswith("_service.proto")]
     _protoc(f"--python_out={target}", f"--mypy_out=quiet:{target}", *names)
     _protoc(f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet:{target}", *services)
+    public = [name for name in names if name.startswith(f"{PUBLIC}/")]
+    whole = ("--include_imports", "--include_source_info")
+    _protoc(f"--descriptor_set_out={target / DESCRIPTOR_SET}", *whole, *public, *ERROR_TYPES)
     for package, docstring in DOCSTRINGS.items():
         (target / package / "__init__.py").write_text(docstring)
 
@@ -49,17 +57,18 @@ def _protoc(*arguments: str) -> None:
         sys.exit(status)
 
 
-def contents(root: Path) -> dict[Path, str]:
-    """Text of every generated file below `root`, by its path from there."""
+def contents(root: Path) -> dict[Path, bytes]:
+    """Every generated file below `root`, by its path from there."""
     return {
-        path.relative_to(root): path.read_text()
+        path.relative_to(root): path.read_bytes()
         for package in DOCSTRINGS
-        for path in sorted((root / package).glob("*.py*"))
+        for pattern in ("*.py*", "*.binpb")
+        for path in sorted((root / package).glob(pattern))
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Generate the contract's Python into src/.")
+    parser = argparse.ArgumentParser(description="Generate the contract's code into src/.")
     parser.add_argument("--check", action="store_true", help="change nothing; fail on a difference")
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +84,7 @@ def main() -> None:
     for path in stale:
         if path in wanted:
             (SOURCE / path).parent.mkdir(parents=True, exist_ok=True)
-            (SOURCE / path).write_text(wanted[path])
+            (SOURCE / path).write_bytes(wanted[path])
         else:
             (SOURCE / path).unlink()
 

@@ -21,8 +21,14 @@ from chatterbox.process.admission import Admission
 from chatterbox.process.grpc_options import server_options
 from chatterbox.process.metrics import metrics_endpoint
 from chatterbox.synthesis import Synthesizer
-from chatterbox.v1 import models_service_pb2, text_to_speech_service_pb2, voices_service_pb2
+from chatterbox.v1 import (
+    models_service_pb2,
+    openai_service_pb2,
+    text_to_speech_service_pb2,
+    voices_service_pb2,
+)
 from chatterbox.v1.models_service_pb2_grpc import add_ModelsServiceServicer_to_server
+from chatterbox.v1.openai_service_pb2_grpc import add_OpenAIServiceServicer_to_server
 from chatterbox.v1.text_to_speech_service_pb2_grpc import (
     add_TextToSpeechServiceServicer_to_server,
 )
@@ -33,6 +39,7 @@ from server.health import ServiceHealth
 from server.interceptors import CallInterceptor
 from server.metrics import ServerMetrics
 from server.models import ModelsService
+from server.openai import OpenAIService
 from server.settings import ServerSettings
 from server.speech import TextToSpeechService
 from server.voices import VoicesService
@@ -41,7 +48,12 @@ from server.worker import WorkerService, load_message
 # From the descriptors, which reflection shows only if their modules are loaded.
 SERVICES = tuple(
     service.full_name
-    for module in (text_to_speech_service_pb2, voices_service_pb2, models_service_pb2)
+    for module in (
+        text_to_speech_service_pb2,
+        voices_service_pb2,
+        models_service_pb2,
+        openai_service_pb2,
+    )
     for service in module.DESCRIPTOR.services_by_name.values()
 )
 TONE_VOICES = Path(str(resources.files("chatterbox"))) / "assets" / "tone" / "voices"
@@ -156,6 +168,7 @@ def _add_services(
     )
     add_VoicesServiceServicer_to_server(VoicesService(voices, engine), server)
     add_ModelsServiceServicer_to_server(ModelsService(engine), server)
+    add_OpenAIServiceServicer_to_server(OpenAIService(synthesizer, admission), server)
     worker = WorkerService(lambda: load_message(engine, admission, voices))
     add_WorkerServiceServicer_to_server(worker, server)
     names = (*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME)

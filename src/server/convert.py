@@ -174,6 +174,23 @@ def resource_id(name: str, *, collection: str, field: str) -> str:
     return resource
 
 
+def plain_id(name: str, collection: str, *, field: str) -> str:
+    """The id in `id` or `collection/id`; raises InvalidRequest naming `field`."""
+    full = name if name.startswith(f"{collection}/") else f"{collection}/{name}"
+    return resource_id(full, collection=collection, field=field)
+
+
+def language(code: str) -> str | None:
+    """The language code, None where unset; raises InvalidRequest."""
+    if code and _LANGUAGE.fullmatch(code) is None:
+        raise InvalidRequest(
+            f"a language code looks like en or pt-BR, got {code[:80]!r}",
+            field="language",
+            reason="INVALID_LANGUAGE",
+        )
+    return code or None
+
+
 def wire_field(field: str, *, is_live: bool) -> str:
     """The path of a domain field in the message of the client."""
     path = _WIRE_FIELDS.get(field, field)
@@ -185,13 +202,7 @@ def _selection(voice: pb.VoiceSelection) -> tuple[str | None, str | None, str | 
     """Ids of voice and model, and the language; None where unset."""
     voice_id = resource_id(voice.name, collection="voices", field="voice") if voice.name else None
     model_id = resource_id(voice.model, collection="models", field="model") if voice.model else None
-    if voice.language_code and _LANGUAGE.fullmatch(voice.language_code) is None:
-        raise InvalidRequest(
-            f"a language code looks like en or pt-BR, got {voice.language_code[:80]!r}",
-            field="language",
-            reason="INVALID_LANGUAGE",
-        )
-    return voice_id, model_id, voice.language_code or None
+    return voice_id, model_id, language(voice.language_code)
 
 
 def _seconds(duration: Duration, *, field: str) -> float:

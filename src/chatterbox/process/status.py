@@ -26,6 +26,9 @@ Status = Any  # grpc.Status as a named tuple: code, details, trailing_metadata
 
 MAX_MESSAGE_CHARACTERS = 500  # a status travels in a header, which may hold 8 KB in all
 MAX_METADATA_CHARACTERS = 200
+# The same once more in plain words, for proxies that cannot unpack the details: with them Envoy
+# writes errors as OpenAI's clients read them.
+TYPE_KEY, CODE_KEY, PARAM_KEY = "x-error-type", "x-error-code", "x-error-param"
 RESTART_S = 1.0  # after which another server, or this one, may answer
 
 STATUS: dict[type[ChatterboxError], StatusCode] = {
@@ -73,7 +76,8 @@ def status_of(error: ChatterboxError, *, request_id: str) -> Status:
         domain=DOMAIN,
         metadata={key: value[:MAX_METADATA_CHARACTERS] for key, value in metadata.items()},
     )
-    return _status(code_of(error), error.message, [info, *details])
+    param = metadata.get("field", "")[:MAX_METADATA_CHARACTERS]
+    return _status(code_of(error), error.message, [info, *details], param=param)
 
 
 def internal_error(*, request_id: str) -> Status:
@@ -111,12 +115,28 @@ def _duration(seconds: float) -> duration_pb2.Duration:
     return duration_pb2.Duration(seconds=whole, nanos=nanos)
 
 
-def _status(code: StatusCode, text: str, details: list[message.Message]) -> Status:
+def openai_type(code: StatusCode) -> str:
+    """What OpenAI's API calls an error of this kind."""
+    if code in (StatusCode.INVALID_ARGUMENT, StatusCode.NOT_FOUND):
+        return "invalid_request_error"
+    return "rate_limit_error" if code is StatusCode.RESOURCE_EXHAUSTED else "server_error"
+
+
+def _status(
+    code: StatusCode, text: str, details: list[message.Message], *, param: str = ""
+) -> Status:
+    """A status whose first detail is its ErrorInfo."""
     packed = []
     for detail in details:
         wrapped = any_pb2.Any()
         wrapped.Pack(detail)
         packed.append(wrapped)
     number, _ = code.value
-    status = status_pb2.Status(code=number, message=text[:MAX_MESSAGE_CHARACTERS], details=packed)
-    return rpc_status.to_status(status)
+    wire = status_pb2.Status(code=number, message=text[:MAX_MESSAGE_CHARACTERS], details=packed)
+    status: Status = rpc_status.to_status(wire)
+    info = details[0]
+    assert isinstance(info, error_details_pb2.ErrorInfo)
+    plain = [(TYPE_KEY, openai_type(code)), (CODE_KEY, info.reason)]
+    if param:
+        plain.append((PARAM_KEY, param))
+    return status._replace(trailing_metadata=(*status.trailing_metadata, *plain))

@@ -28,7 +28,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"chatterbox/v1/models_service.proto\x12\rchatterbox.v1\x1a\x19\x63hatterbox/v1/model.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\"F\n\x11ListModelsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"S\n\x12ListModelsResponse\x12$\n\x06models\x18\x01 \x03(\x0b\x32\x14.chatterbox.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n\x0fGetModelRequest\x12\'\n\x04name\x18\x01 \x01(\tB\x19\xe2\x41\x01\x02\xfa\x41\x12\n\x10\x63hatterbox/Model2\xd5\x01\n\rModelsService\x12\x65\n\nListModels\x12 .chatterbox.v1.ListModelsRequest\x1a!.chatterbox.v1.ListModelsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/models\x12]\n\x08GetModel\x12\x1e.chatterbox.v1.GetModelRequest\x1a\x14.chatterbox.v1.Model\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/{name=models/*}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"chatterbox/v1/models_service.proto\x12\rchatterbox.v1\x1a\x19\x63hatterbox/v1/model.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\"F\n\x11ListModelsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"S\n\x12ListModelsResponse\x12$\n\x06models\x18\x01 \x03(\x0b\x32\x14.chatterbox.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n\x0fGetModelRequest\x12\'\n\x04name\x18\x01 \x01(\tB\x19\xe2\x41\x01\x02\xfa\x41\x12\n\x10\x63hatterbox/Model2\xe3\x01\n\rModelsService\x12l\n\nListModels\x12 .chatterbox.v1.ListModelsRequest\x1a!.chatterbox.v1.ListModelsResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/speech/models\x12\x64\n\x08GetModel\x12\x1e.chatterbox.v1.GetModelRequest\x1a\x14.chatterbox.v1.Model\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/speech/{name=models/*}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,9 +42,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETMODELREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\022\n\020chatterbox/Model'
   _globals['_MODELSSERVICE'].methods_by_name['ListModels']._loaded_options = None
-  _globals['_MODELSSERVICE'].methods_by_name['ListModels']._serialized_options = b'\202\323\344\223\002\014\022\n/v1/models'
+  _globals['_MODELSSERVICE'].methods_by_name['ListModels']._serialized_options = b'\202\323\344\223\002\023\022\021/v1/speech/models'
   _globals['_MODELSSERVICE'].methods_by_name['GetModel']._loaded_options = None
-  _globals['_MODELSSERVICE'].methods_by_name['GetModel']._serialized_options = b'\202\323\344\223\002\025\022\023/v1/{name=models/*}'
+  _globals['_MODELSSERVICE'].methods_by_name['GetModel']._serialized_options = b'\202\323\344\223\002\034\022\032/v1/speech/{name=models/*}'
   _globals['_LISTMODELSREQUEST']._serialized_start=170
   _globals['_LISTMODELSREQUEST']._serialized_end=240
   _globals['_LISTMODELSRESPONSE']._serialized_start=242
@@ -52,5 +52,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELREQUEST']._serialized_start=327
   _globals['_GETMODELREQUEST']._serialized_end=385
   _globals['_MODELSSERVICE']._serialized_start=388
-  _globals['_MODELSSERVICE']._serialized_end=601
+  _globals['_MODELSSERVICE']._serialized_end=615
 # @@protoc_insertion_point(module_scope)

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 
 class ModelsServiceStub:
-    """Tells which models are loaded.
+    """Tells which models are loaded. Over REST it is found under `/v1/speech`, as `/v1/models` is where
+    OpenAI's clients look for theirs.
     """
 
     def __init__(self, channel):
@@ -49,7 +50,8 @@ class ModelsServiceStub:
 
 
 class ModelsServiceServicer:
-    """Tells which models are loaded.
+    """Tells which models are loaded. Over REST it is found under `/v1/speech`, as `/v1/models` is where
+    OpenAI's clients look for theirs.
     """
 
     def ListModels(self, request, context):
@@ -88,7 +90,8 @@ def add_ModelsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelsService:
-    """Tells which models are loaded.
+    """Tells which models are loaded. Over REST it is found under `/v1/speech`, as `/v1/models` is where
+    OpenAI's clients look for theirs.
     """
 
     @staticmethod

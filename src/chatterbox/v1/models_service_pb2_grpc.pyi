@@ -28,7 +28,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ModelsServiceStub:
-    """Tells which models are loaded."""
+    """Tells which models are loaded. Over REST it is found under `/v1/speech`, as `/v1/models` is where
+    OpenAI's clients look for theirs.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -41,7 +43,9 @@ class ModelsServiceStub:
 
 @_typing.type_check_only
 class ModelsServiceAsyncStub(ModelsServiceStub):
-    """Tells which models are loaded."""
+    """Tells which models are loaded. Over REST it is found under `/v1/speech`, as `/v1/models` is where
+    OpenAI's clients look for theirs.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListModels: _aio.UnaryUnaryMultiCallable[_models_service_pb2.ListModelsRequest, _models_service_pb2.ListModelsResponse]  # type: ignore[assignment]
@@ -50,7 +54,9 @@ class ModelsServiceAsyncStub(ModelsServiceStub):
     """Gets one model. NOT_FOUND if there is none of that name."""
 
 class ModelsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Tells which models are loaded."""
+    """Tells which models are loaded. Over REST it is found under `/v1/speech`, as `/v1/models` is where
+    OpenAI's clients look for theirs.
+    """
 
     @_abc_1.abstractmethod
     def ListModels(

@@ -94,3 +94,17 @@ def test_a_status_fits_into_a_header_whatever_the_client_sent() -> None:
     error = InvalidRequest("x" * 100_000, field="y" * 100_000)
     packed = dict(status_of(error, request_id="z" * 128).trailing_metadata)
     assert len(packed["grpc-status-details-bin"]) < 4096
+
+
+def test_a_proxy_finds_the_essentials_in_plain_words() -> None:
+    wrong = dict(status_of(InvalidRequest("no", field="speed"), request_id="r1").trailing_metadata)
+    assert wrong["x-error-type"] == "invalid_request_error"
+    assert wrong["x-error-code"] == "INVALID_REQUEST"
+    assert wrong["x-error-param"] == "speed"
+
+    full = dict(status_of(Overloaded("later"), request_id="r1").trailing_metadata)
+    assert (full["x-error-type"], full["x-error-code"]) == ("rate_limit_error", "OVERLOADED")
+    assert "x-error-param" not in full
+
+    bug = dict(internal_error(request_id="r1").trailing_metadata)
+    assert (bug["x-error-type"], bug["x-error-code"]) == ("server_error", "INTERNAL")
