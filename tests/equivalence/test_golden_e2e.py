@@ -19,7 +19,7 @@ from chatterbox.models.checkpoint import (
 from chatterbox.models.conditioning import T3Conditioning
 from chatterbox.models.families import ENGLISH, NANO, TURBO, Family
 from chatterbox.models.s3gen.model import RenderNoise, S3Gen
-from chatterbox.models.t3.cache import KVCache
+from chatterbox.models.t3.cache import KVCache, Reading, Stepping, plan_runs
 from chatterbox.models.t3.model import T3
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two busy cores are enough
@@ -131,9 +131,10 @@ def speak(
     )
     history.begin(0)
     prefix = t3.prefix(text, voice, guided=config.guidance)
-    rows, length = torch.arange(prefix.shape[0]), prefix.shape[1]
-    cache = KVCache(config, rows=len(rows), max_length=length + count)
-    logits = t3(prefix, cache, rows, torch.zeros_like(rows))
+    rows, length = prefix.shape[:2]
+    cache = KVCache(config, rows=rows, max_length=length + count)
+    positions = torch.arange(length).expand(rows, -1)
+    logits = t3(prefix, positions, Reading(cache, slice(0, rows), slice(0, length)))
     tokens: list[int] = []
     gaps: list[float] = []
     for step in range(count):
@@ -143,8 +144,10 @@ def speak(
         tokens.append(int(best.indices[0]))
         gaps.append(float(best.values[0] - best.values[1]))
         history.add(torch.tensor([0]), best.indices[:1])
-        embeds = t3.embed_speech(
-            best.indices[:1].expand(len(rows)), torch.full_like(rows, step + 1)
+        embeds = t3.embed_speech(best.indices[:1].expand(rows), torch.full((rows,), step + 1))
+        positions = torch.full((rows, 1), length + step)
+        runs = plan_runs(range(rows), [length + step + 1] * rows)
+        logits = t3(
+            embeds, positions, Stepping(cache, runs, cache.addresses(range(rows)), positions)
         )
-        logits = t3(embeds, cache, rows, torch.full_like(rows, length + step))
     return tokens, gaps

@@ -1,6 +1,7 @@
 """T3 of every official family computes what the reference computes."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -11,9 +12,10 @@ from torch import Tensor
 from chatterbox.engine.sampler import History, SamplingTable, guide, process
 from chatterbox.models.checkpoint import T3_DROPPED, T3_NAMES, load_strict, without_storage
 from chatterbox.models.conditioning import T3Conditioning
-from chatterbox.models.t3.cache import KVCache
+from chatterbox.models.t3.cache import KVCache, Reading, Stepping, plan_runs
 from chatterbox.models.t3.config import T3Config
 from chatterbox.models.t3.model import T3
+from chatterbox.models.t3.precision import convert_t3
 from chatterbox.speech import Sampling
 
 pytestmark = pytest.mark.slow
@@ -122,6 +124,18 @@ def test_given_tokens_are_decoded_as_in_the_reference(subject: Subject, golden: 
     golden.check(subject.name, "decode.full_step11", steps[11])
 
 
+def test_the_form_for_inference_decodes_as_the_reference(subject: Subject, golden: Any) -> None:
+    t3 = deepcopy(subject.t3)
+    convert_t3(t3, "fp32")
+    fast = subject._replace(t3=t3)
+    decoder = Decoder(fast, fast.prefix())
+    golden.check(subject.name, "prefill.last_logits", decoder.logits)
+    steps = [decoder.step(int(token)) for token in subject.tensors["forced_tokens"]]
+
+    check_logits(golden, subject, "decode", torch.stack(steps))
+    golden.check(subject.name, "decode.full_step11", steps[11])
+
+
 @pytest.mark.parametrize("kind", ["greedy", "argmax"])
 def test_the_likeliest_tokens_are_the_reference_s(subject: Subject, kind: str) -> None:
     settings = LLAMA if subject.guided else GPT2
@@ -157,19 +171,23 @@ class Decoder:
 
     def __init__(self, subject: Subject, prefix: Tensor) -> None:
         self.t3 = subject.t3
-        self.rows = torch.arange(prefix.shape[0])
-        self.length = prefix.shape[1]
+        self.rows, self.length = prefix.shape[:2]
         self.spoken = 0
-        self.cache = KVCache(self.t3.config, rows=len(self.rows), max_length=self.length + 32)
-        self.logits = self.t3(prefix, self.cache, self.rows, torch.zeros_like(self.rows))
+        self.cache = KVCache(self.t3.config, rows=self.rows, max_length=self.length + 32)
+        self.addresses = self.cache.addresses(range(self.rows))
+        positions = torch.arange(self.length).expand(self.rows, -1)
+        memory = Reading(self.cache, slice(0, self.rows), slice(0, self.length))
+        self.logits = self.t3(prefix, positions, memory)
 
     def step(self, token: int) -> Tensor:
         self.spoken += 1
-        tokens = torch.full_like(self.rows, token)
-        embeds = self.t3.embed_speech(tokens, torch.full_like(self.rows, self.spoken))
-        starts = torch.full_like(self.rows, self.length)
+        tokens = torch.full((self.rows,), token)
+        embeds = self.t3.embed_speech(tokens, torch.full((self.rows,), self.spoken))
+        positions = torch.full((self.rows, 1), self.length)
         self.length += 1
-        self.logits = self.t3(embeds, self.cache, self.rows, starts)
+        runs = plan_runs(range(self.rows), [self.length] * self.rows)
+        memory = Stepping(self.cache, runs, self.addresses, positions)
+        self.logits = self.t3(embeds, positions, memory)
         return self.logits
 
 

@@ -16,20 +16,28 @@ _GOLDEN = -7046029254386353131  # 2**64 / golden ratio, odd, as a signed 64-bit 
 _MIX_1 = -4658895280553007687
 _MIX_2 = -7723592293110705685
 
+_FEW = 64  # candidates tried first; to find them takes a thirtieth of sorting the vocabulary
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingTable:
-    """The settings of a batch, one row per sequence; built when the batch changes."""
+    """The settings of a batch, a row per sequence: columns (rows, 1), and what all have in common.
 
-    cfg_weight: Tensor  # (rows, 1) float32, as all but top_k and greedy
+    The flags only save work: where they are True without need, the result is the same.
+    """
+
+    cfg_weight: Tensor  # float32, as all but top_k and greedy
     temperature: Tensor  # 1 where greedy
-    greedy: Tensor  # (rows, 1) bool: only the likeliest token
-    top_k: Tensor  # (rows, 1) int64, at least 1, the vocabulary where off
-    min_p: Tensor
-    tail: Tensor  # 1 - top_p: the probability that top-p may cut off
+    greedy: Tensor  # bool: only the likeliest token
+    top_k: Tensor  # int64, at least 1, the vocabulary where off
+    floor: Tensor  # log(min_p): how far below the likeliest a token may lie
+    top_p: Tensor
     repetition_penalty: Tensor
     penalty_last: bool  # Turbo and Nano penalise what the filters left; the others before
-    filters: bool  # whether any row uses top-k, min-p or top-p
+    penalises: bool  # whether any row has a repetition penalty
+    filters: bool  # whether any row uses temperature 0, top-k, min-p or top-p
+    nucleus: bool  # whether any uses top-p
+    most: int  # the largest top-k in use, 0 for none
 
     @classmethod
     def of(
@@ -49,16 +57,22 @@ class SamplingTable:
         min_p = [_given(row.min_p) for row in rows]
         temperature = [_given(row.temperature) for row in rows]
         top_k = [min(int(_given(row.top_k)) or vocabulary, vocabulary) for row in rows]
+        penalty = [_given(row.repetition_penalty) for row in rows]
+        limits = [k for k in top_k if k < vocabulary]
+        nucleus = min(top_p) < 1.0
         return cls(
             cfg_weight=column([_given(row.cfg_weight) for row in rows]),
             temperature=column([value or 1.0 for value in temperature]),
             greedy=column([value == 0.0 for value in temperature], torch.bool),
             top_k=column(list(top_k), torch.int64),
-            min_p=column(min_p),
-            tail=column([1.0 - value for value in top_p]),
-            repetition_penalty=column([_given(row.repetition_penalty) for row in rows]),
+            floor=column(min_p).log(),
+            top_p=column(top_p),
+            repetition_penalty=column(penalty),
             penalty_last=penalty_last,
-            filters=min(top_p) < 1.0 or max(min_p) > 0.0 or min(top_k) < vocabulary,
+            penalises=max(penalty) > 1.0,
+            filters=bool(limits) or nucleus or max(min_p) > 0.0 or min(temperature) == 0.0,
+            nucleus=nucleus,
+            most=max(limits, default=0),
         )
 
 
@@ -91,12 +105,12 @@ class History:
         self.seen[slot, self._start] = True
         self._fresh[slot] = True
 
-    def add(self, slots: Tensor, tokens: Tensor) -> None:
-        """Note that each of `slots` (rows,) drew its token of `tokens` (rows,)."""
+    def add(self, slots: Tensor, tokens: Tensor, live: Tensor | None = None) -> None:
+        """Note that each of `slots` (rows,) drew its token of `tokens` (rows,), if it is live."""
         if not self._keeps_start:
             self.seen[slots, self._start] &= ~self._fresh[slots]
-        self.seen[slots, tokens] = True
-        self._fresh[slots] = False
+            self._fresh[slots] = False
+        self.seen[slots, tokens] = True if live is None else self.seen[slots, tokens] | live
 
 
 def guide(told: Tensor, untold: Tensor, table: SamplingTable) -> Tensor:
@@ -105,23 +119,79 @@ def guide(told: Tensor, untold: Tensor, table: SamplingTable) -> Tensor:
     (rows, vocabulary) twice -> (rows, vocabulary). J. Ho and T. Salimans, 2022, with the weight
     counted from 0: at 0 the result is `told`.
     """
-    return told + table.cfg_weight * (told - untold)
+    return torch.addcmul(told, table.cfg_weight, told - untold)
 
 
-def process(logits: Tensor, seen: Tensor, table: SamplingTable) -> Tensor:
-    """(rows, vocabulary) scores and drawn-before flags -> probabilities, float32."""
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The tokens that may be drawn: scores, up to a constant the logarithms of probabilities."""
+
+    scores: Tensor  # (rows, n) float32, minus infinity where a filter cut
+    tokens: Tensor  # (rows, n) int64
+
+
+def shortlist(
+    logits: Tensor, seen: Tensor, table: SamplingTable, *, narrow: bool = False
+) -> Candidates:
+    """(rows, vocabulary) scores and drawn-before flags -> what the settings leave of them.
+
+    `narrow` finds the same while looking at no more of the likeliest tokens than it must. It
+    asks the data whether that was enough, so it is not for a GPU, which sorts in no time.
+    """
     scores = logits.float()
-    if not table.penalty_last:
+    if table.penalises and not table.penalty_last:
         scores = _penalise(scores, seen, table)
-    best = scores.argmax(-1, keepdim=True)
-    scores = scores / table.temperature
-    places = torch.arange(scores.shape[-1], device=scores.device)
-    scores = scores.masked_fill(table.greedy & (places != best), float("-inf"))
-    if table.filters:
-        scores = _filter(scores, table)
-    if table.penalty_last:
-        scores = _penalise(scores, seen, table)
-    return torch.softmax(scores, dim=-1)
+    if not table.filters:
+        tokens = torch.arange(scores.shape[-1], device=scores.device).expand_as(scores)
+        scores = scores / table.temperature
+        return Candidates(_penalise_last(scores, seen, table), tokens)
+    vocabulary = scores.shape[-1]
+    count = vocabulary
+    if narrow:
+        count = min(max(_FEW, table.most), vocabulary)
+    while True:
+        likely, tokens = _likeliest(scores, count)
+        scaled = likely / table.temperature
+        kept = _filter(scaled, scores, table)
+        enough = count == vocabulary or bool(((table.top_k <= count) | ~kept[:, -1:]).all())
+        if enough:
+            break
+        count = vocabulary
+    final = _penalise_last(scaled, seen.gather(-1, tokens), table)
+    return Candidates(final.masked_fill(~kept, float("-inf")), tokens)
+
+
+def _likeliest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` highest scores, falling, and their tokens."""
+    if count < scores.shape[-1]:
+        likely, tokens = scores.topk(count, dim=-1)
+    else:
+        likely, tokens = scores.sort(dim=-1, descending=True, stable=True)
+    return likely, tokens
+
+
+def _filter(scaled: Tensor, scores: Tensor, table: SamplingTable) -> Tensor:
+    """Top-k, then min-p, then top-p of falling scores: True for what stays, the first always.
+
+    `scores` are those of all tokens, before the temperature.
+    """
+    ranks = torch.arange(scaled.shape[-1], device=scaled.device)
+    best = scaled[:, :1]
+    kept = (ranks < table.top_k) & (scaled - best >= table.floor)
+    kept &= (ranks == 0) | ~table.greedy
+    if table.nucleus:
+        shares = torch.where(kept, (scaled - best).exp(), 0.0).double()
+        total = shares.sum(-1, keepdim=True)
+        if scaled.shape[-1] < scores.shape[-1]:
+            total = torch.where(table.top_k <= scaled.shape[-1], total, _mass(scores, best, table))
+        kept &= shares.cumsum(-1) - shares < table.top_p * total
+    return kept
+
+
+def _mass(scores: Tensor, best: Tensor, table: SamplingTable) -> Tensor:
+    """What all tokens above the floor weigh, where the best weighs 1: (rows, 1) float64."""
+    below = scores / table.temperature - best
+    return torch.where(below >= table.floor, below.exp(), 0.0).double().sum(-1, keepdim=True)
 
 
 def _penalise(scores: Tensor, seen: Tensor, table: SamplingTable) -> Tensor:
@@ -131,42 +201,45 @@ def _penalise(scores: Tensor, seen: Tensor, table: SamplingTable) -> Tensor:
     return torch.where(seen, lowered, scores)
 
 
-def _filter(scores: Tensor, table: SamplingTable) -> Tensor:
-    """Top-k, then min-p, then top-p. The likeliest token always stays.
-
-    All three cut off a tail of the sorted scores, so one sort serves them.
-    """
-    ordered, order = scores.sort(dim=-1)  # rising
-    kth = ordered.gather(-1, ordered.shape[-1] - table.top_k)
-    ordered = ordered.masked_fill(ordered < kth, float("-inf"))
-    shares = ordered.softmax(-1)
-    ordered = ordered.masked_fill(shares < table.min_p * shares[:, -1:], float("-inf"))
-    cut = ordered.softmax(-1).cumsum(-1) <= table.tail
-    cut[:, -1] = False
-    ordered = ordered.masked_fill(cut, float("-inf"))
-    return torch.empty_like(scores).scatter_(-1, order, ordered)
+def _penalise_last(scores: Tensor, seen: Tensor, table: SamplingTable) -> Tensor:
+    if table.penalises and table.penalty_last:
+        return _penalise(scores, seen, table)
+    return scores
 
 
-def draw(probabilities: Tensor, seeds: Tensor, positions: Tensor) -> Tensor:
-    """One token per row: (rows, vocabulary) -> (rows,).
+def process(logits: Tensor, seen: Tensor, table: SamplingTable) -> Tensor:
+    """(rows, vocabulary) scores and drawn-before flags -> probabilities, float32."""
+    candidates = shortlist(logits, seen, table)
+    shares = candidates.scores.softmax(-1)
+    return torch.zeros_like(shares).scatter_(-1, candidates.tokens, shares)
+
+
+def draw(candidates: Candidates, seeds: Tensor, positions: Tensor) -> Tensor:
+    """One token per row: (rows,).
 
     Each token's clock rings after an exponential time at a rate of its probability, and the
     first to ring is drawn. Unlike a walk along the summed probabilities, a last-bit difference
-    in one of them (another batch, another device) moves only a draw that is a near tie.
+    in one of them (another batch, another device) moves only a draw that is a near tie; and
+    nothing depends on how many candidates there are or in what order.
     """
-    waits = -torch.log(uniform(seeds, positions, probabilities.shape[-1]))
-    return (probabilities.double() / waits).argmax(-1)
+    waits = -torch.log(uniform_at(seeds, positions, candidates.tokens))
+    winners = (candidates.scores.double() - waits.log()).argmax(-1, keepdim=True)
+    return candidates.tokens.gather(-1, winners)[:, 0]
 
 
 def uniform(seeds: Tensor, positions: Tensor, count: int) -> Tensor:
-    """`count` numbers in (0, 1) that depend on seed and position alone: (rows, count) float64.
+    """`count` numbers in (0, 1) that depend on seed and position alone: (rows, count) float64."""
+    return uniform_at(seeds, positions, torch.arange(count, device=seeds.device)[None])
+
+
+def uniform_at(seeds: Tensor, positions: Tensor, indices: Tensor) -> Tensor:
+    """The numbers of `uniform` at some indices: (rows, n) -> (rows, n) float64.
 
     SplitMix64 (G. Steele et al., 2014) counting from a state that is itself the mixture of
     `seeds` and `positions`, both (rows,) int64. Integers wrap, so every device agrees.
     """
     state = _mix(_mix(seeds) + positions * _GOLDEN)
-    counter = torch.arange(1, count + 1, dtype=torch.int64, device=seeds.device)
-    bits = _shift(_mix(state[:, None] + counter * _GOLDEN), 12)
+    bits = _shift(_mix(state[:, None] + (indices + 1) * _GOLDEN), 12)
     return (bits.double() + 0.5) * 2.0**-52  # 53 bits: the largest is still below 1
 
 

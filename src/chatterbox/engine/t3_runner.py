@@ -9,12 +9,13 @@ from collections.abc import Sequence as Several
 import torch
 from torch import Tensor
 
-from chatterbox.engine import sampler
-from chatterbox.engine.batch import Membership, Speaker
+from chatterbox.engine.batch import Batch, Slots, Speaker
 from chatterbox.engine.config import EngineConfig
+from chatterbox.engine.graphs import EagerSteps, StepRunner
+from chatterbox.engine.step import DecodeStep, speakable
 from chatterbox.models.bundle import Models
 from chatterbox.models.conditioning import T3Conditioning
-from chatterbox.models.t3.cache import KVCache
+from chatterbox.models.t3.cache import KVCache, Reading
 from chatterbox.models.t3.config import CONDITIONING_ROOM
 from chatterbox.speech import Sampling
 
@@ -26,7 +27,6 @@ class T3Runner:
         t3 = models.t3.config
         self._models = models
         self._config = t3
-        self._rows_per_slot = 2 if t3.guidance else 1
         prompt = t3.prompt_tokens if t3.perceiver_queries is None else 0
         self.max_text_tokens = config.max_text_tokens
         if t3.text_positions is not None:
@@ -35,23 +35,24 @@ class T3Runner:
         if t3.speech_positions is not None:
             self.max_speech_tokens = min(config.max_speech_tokens, t3.speech_positions - 1)
         length = CONDITIONING_ROOM + prompt + self.max_text_tokens + 2 + config.max_speech_tokens
+        self._slots = Slots(
+            config.slots,
+            vocabulary=speakable(t3.speech_codes, t3.stop_speech),
+            start=t3.start_speech,
+            rows_each=2 if t3.guidance else 1,
+            penalty_last=models.family.penalty_last,
+            device=models.device,
+        )
         self._cache = KVCache(
             t3,
-            rows=config.slots * self._rows_per_slot,
+            rows=config.slots * self._slots.rows_each,
             max_length=min(length, t3.max_positions),
             device=models.device,
+            dtype=models.t3.speech_embedding.weight.dtype,
         )
-        self._history = sampler.History(
-            slots=config.slots,
-            vocabulary=t3.speech_vocabulary,
-            start=t3.start_speech,
-            keeps_start=not models.family.penalty_last,
-            device=models.device,
-        )
-        self._forbidden = _forbidden(t3.speech_vocabulary, t3.speech_codes, t3.stop_speech).to(
-            models.device
-        )
-        self._membership: Membership | None = None
+        self._step = DecodeStep(models.t3, self._cache, self._slots, narrow=True)
+        self._steps: StepRunner = EagerSteps(self._step)
+        self._occupants: dict[int, Speaker] = {}  # by slot, the latest
         self._unread: dict[Speaker, Tensor] = {}  # prefixes, until the first token is drawn
         self._scores: dict[Speaker, Tensor] = {}  # of the position read last
 
@@ -63,11 +64,11 @@ class T3Runner:
     @torch.inference_mode()
     def begin(self, speaker: Speaker, text_ids: Several[int], conditioning: T3Conditioning) -> int:
         """Embed text and voice; returns how many positions there are to read."""
-        device = self._models.device
-        text = torch.tensor([list(text_ids)], dtype=torch.int64, device=device)
+        text = torch.tensor([list(text_ids)], dtype=torch.int64, device=self._models.device)
         prefix = self._models.t3.prefix(text, conditioning, guided=speaker.guided)
         assert prefix.shape[1] + self.max_speech_tokens <= self._cache.max_length + 1
-        self._history.begin(speaker.slot)
+        self._occupants[speaker.slot] = speaker
+        self._slots.occupy(speaker)
         self._unread[speaker] = prefix
         return prefix.shape[1]
 
@@ -76,17 +77,23 @@ class T3Runner:
         """Read positions `start` to `stop` of the prefix; pieces come in order, without gaps."""
         prefix = self._unread[speaker]
         assert start == speaker.length < stop <= prefix.shape[1]
-        rows = self._members([speaker]).rows
-        self._scores[speaker] = self._models.t3(
-            prefix[:, start:stop], self._cache, rows, torch.full_like(rows, start)
-        )
+        first = speaker.slot * self._slots.rows_each
+        rows = slice(first, first + prefix.shape[0])
+        positions = torch.arange(start, stop, device=prefix.device).expand(prefix.shape[0], -1)
+        memory = Reading(self._cache, rows, slice(start, stop))
+        self._scores[speaker] = self._models.t3(prefix[:, start:stop], positions, memory)
         speaker.length = stop
+        # A step beside us writes to every slot's next position: there we shall write again.
+        self._slots.lengths[speaker.slot] = stop
 
     @torch.inference_mode()
     def first(self, speaker: Speaker) -> int | None:
         """The first token, once the whole prefix was read; None for an end."""
         assert speaker.length == self._unread.pop(speaker).shape[1], "the prefix was not read"
-        return self._draw(self._members([speaker]), self._scores.pop(speaker))[0]
+        self._slots.live[speaker.slot] = True
+        batch = Batch.of([speaker], self._slots, self._cache)
+        speaker.drawn = 1
+        return self._told(int(self._step.draw(batch, self._scores.pop(speaker))))
 
     def prefill(
         self, speaker: Speaker, text_ids: Several[int], conditioning: T3Conditioning
@@ -97,68 +104,34 @@ class T3Runner:
 
     @torch.inference_mode()
     def decode(self, speakers: Several[Speaker], steps: int = 1) -> list[tuple[int | None, ...]]:
-        """Up to `steps` more tokens of each speaker, in their order; None, last, for an end."""
-        drawn: dict[Speaker, tuple[int | None, ...]] = dict.fromkeys(speakers, ())
-        for _ in range(steps):
-            going = [speaker for speaker in speakers if None not in drawn[speaker]]
-            if going:
-                for speaker, token in zip(going, self._step(going), strict=True):
-                    drawn[speaker] += (token,)
-        return list(drawn.values())
+        """Up to `steps` more tokens of each speaker, in their order; None, last, for an end.
 
-    def forget(self, speaker: Speaker) -> None:
-        """Let go of what is kept for a speaker, read or not."""
-        self._unread.pop(speaker, None)
-        self._scores.pop(speaker, None)
-
-    def _step(self, speakers: Several[Speaker]) -> list[int | None]:
-        """The next token of each speaker, in their order; None for an end."""
-        members = self._membership
-        if members is None or set(members.speakers) != set(speakers):
-            members = self._membership = self._members(speakers)
-        ordered = members.speakers
-        tokens = members.gather([speaker.last_token for speaker in ordered])
-        steps = members.gather([speaker.drawn for speaker in ordered])
-        lengths = members.gather([speaker.length for speaker in ordered])
-        embeds = self._models.t3.embed_speech(tokens, steps)
-        logits = self._models.t3(
-            embeds[members.owners], self._cache, members.rows, lengths[members.owners]
-        )
-        for speaker in ordered:
-            speaker.length += 1
-        drawn = dict(zip(ordered, self._draw(members, logits), strict=True))
+        All must have their first token and not have ended. The host looks at nothing before
+        the last step.
+        """
+        room = self.max_speech_tokens - max(speaker.drawn for speaker in speakers)
+        assert room > 0, "a speaker has no room for another token"
+        ordered = sorted(speakers, key=lambda speaker: speaker.slot)
+        columns = self._steps.run(ordered, min(steps, room))
+        drawn = dict(zip(ordered, map(self._until_end, columns), strict=True))
+        for speaker, tokens in drawn.items():
+            speaker.length += len(tokens)
+            speaker.drawn += len(tokens)
         return [drawn[speaker] for speaker in speakers]
 
-    def _members(self, speakers: Several[Speaker]) -> Membership:
-        return Membership.of(
-            speakers,
-            rows_per_slot=self._rows_per_slot,
-            vocabulary=self._config.speech_vocabulary,
-            penalty_last=self._models.family.penalty_last,
-            device=self._models.device,
-        )
+    def forget(self, speaker: Speaker) -> None:
+        """Let go of a speaker, whatever it was doing."""
+        self._unread.pop(speaker, None)
+        self._scores.pop(speaker, None)
+        if self._occupants.get(speaker.slot) is speaker:
+            del self._occupants[speaker.slot]
+            self._slots.live[speaker.slot] = False
 
-    def _draw(self, members: Membership, logits: Tensor) -> list[int | None]:
-        """(rows, vocabulary) -> a token per speaker, noted in history and speaker."""
-        scores = sampler.guide(logits[members.told], logits[members.untold], members.table)
-        scores = scores.masked_fill(self._forbidden, float("-inf"))
-        early = [speaker.drawn < speaker.least_tokens for speaker in members.speakers]
-        if any(early):
-            too_soon = torch.tensor(early, device=scores.device)
-            scores[too_soon, self._config.stop_speech] = float("-inf")
-        probabilities = sampler.process(scores, self._history.seen[members.slots], members.table)
-        positions = members.gather([speaker.drawn for speaker in members.speakers])
-        tokens = sampler.draw(probabilities, members.seeds, positions)
-        self._history.add(members.slots, tokens)
-        result: list[int | None] = []
-        for speaker, token in zip(members.speakers, tokens.tolist(), strict=True):
-            speaker.last_token = token
-            speaker.drawn += 1
-            result.append(None if token == self._config.stop_speech else token)
-        return result
+    def _until_end(self, column: list[int]) -> tuple[int | None, ...]:
+        stop = self._config.stop_speech
+        if stop in column:
+            return (*column[: column.index(stop)], None)
+        return tuple(column)
 
-
-def _forbidden(vocabulary: int, codes: int, stop: int) -> Tensor:
-    """True for ids that are neither speech nor the end: (vocabulary,)."""
-    ids = torch.arange(vocabulary)
-    return (ids >= codes) & (ids != stop)
+    def _told(self, token: int) -> int | None:
+        return None if token == self._config.stop_speech else token

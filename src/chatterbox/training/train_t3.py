@@ -168,12 +168,13 @@ class T3Task(Task):
         embeds = embed(self.model, batch, self.speakers[voice, which], silent)
         looks: list[Tensor] = []
         positions = torch.arange(embeds.shape[1]).expand(embeds.shape[:2])
+        _, places = self.model.backbone.place(embeds, positions)
 
         def watch(layer: int, x: Tensor) -> None:
             if layer in self.guided_layers:
                 attention = self.model.backbone.blocks[layer].attention
                 assert isinstance(attention, CausalAttention)
-                weights = attention.weights(x, positions, [_GUIDED_HEAD])[:, 0]
+                weights = attention.weights(x, places, [_GUIDED_HEAD])[:, 0]
                 looks.append(weights.gather(2, batch.heard[..., None])[..., 0])
 
         guided = self.guide_weight > 0

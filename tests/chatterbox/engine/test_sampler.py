@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from chatterbox.engine.sampler import History, SamplingTable, draw, guide, process, uniform
+from chatterbox.engine.sampler import (
+    Candidates,
+    History,
+    SamplingTable,
+    draw,
+    guide,
+    process,
+    shortlist,
+    uniform,
+)
 from chatterbox.speech import Sampling
 
 VOCABULARY = 60
@@ -24,6 +33,11 @@ def table(*rows: Sampling, penalty_last: bool = False) -> SamplingTable:
 
 def scores(rows: int, seed: int = 0) -> Tensor:
     return 3 * torch.randn(rows, VOCABULARY, generator=torch.Generator().manual_seed(seed))
+
+
+def everything(shares: Tensor) -> Candidates:
+    """All tokens, as likely as `shares` (rows, vocabulary) say."""
+    return Candidates(shares.log(), torch.arange(shares.shape[-1]).expand_as(shares))
 
 
 def nothing_seen(rows: int) -> Tensor:
@@ -59,6 +73,42 @@ def test_rows_processed_together_equal_each_alone(
         torch.testing.assert_close(together[index : index + 1], alone, atol=1e-6, rtol=0)
         assert torch.equal(together[index] > 0, alone[0] > 0)
     torch.testing.assert_close(together.sum(-1), torch.ones(len(rows)))
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    rows=st.lists(any_settings, min_size=1, max_size=4),
+    penalty_last=st.booleans(),
+    seed=st.integers(0, 99),
+    spread=st.sampled_from([0.1, 1.0, 4.0]),
+)
+def test_looking_at_few_candidates_draws_what_looking_at_all_does(
+    *, rows: list[Sampling], penalty_last: bool, seed: int, spread: float
+) -> None:
+    """Over a vocabulary where few are few; flat scores need all of it, sharp ones a handful."""
+    vocabulary, count = 700, len(rows)
+    generator = torch.Generator().manual_seed(seed)
+    logits = spread * torch.randn(count, vocabulary, generator=generator)
+    seen = torch.rand(count, vocabulary, generator=generator) < 0.2
+    settings = SamplingTable.of(rows, vocabulary=vocabulary, penalty_last=penalty_last)
+    seeds, positions = torch.arange(count) + seed, torch.full((count,), 7)
+
+    few = shortlist(logits, seen, settings, narrow=True)
+    every = shortlist(logits, seen, settings)
+    assert torch.equal(draw(few, seeds, positions), draw(every, seeds, positions))
+    for row in range(count):
+        kept = every.tokens[row][every.scores[row].isfinite()]
+        assert set(few.tokens[row][few.scores[row].isfinite()].tolist()) == set(kept.tolist())
+
+
+def test_sharp_scores_are_sampled_from_few_candidates() -> None:
+    logits = torch.zeros(2, 6000)
+    logits[:, :5] = 20.0
+    usual = replace(PLAIN, top_p=0.95, min_p=0.05)
+    settings = SamplingTable.of([usual, usual], vocabulary=6000, penalty_last=False)
+
+    few = shortlist(logits, torch.zeros(2, 6000, dtype=torch.bool), settings, narrow=True)
+    assert few.tokens.shape[1] < 100
 
 
 def test_settings_that_filter_nothing_leave_the_softmax() -> None:
@@ -137,23 +187,35 @@ def test_history_forgets_the_start_token_only_where_the_family_does() -> None:
         assert history.seen[1].nonzero()[:, 0].tolist() == [2, 4, 9], "drawn itself, it stays"
         history.begin(1)
         assert history.seen.nonzero().tolist() == [[1, 9]]
+        history.add(torch.tensor([1]), torch.tensor([3]), torch.tensor([False]))
+        assert 3 not in history.seen[1].nonzero()[:, 0], "nothing is noted of a row that ended"
 
 
 def test_a_draw_depends_on_seed_and_position_alone() -> None:
-    probabilities = scores(6).softmax(-1)
+    shares = scores(6).softmax(-1)
     seeds = torch.tensor([1, 1, 2, 2**62, 0, 1])
     positions = torch.tensor([0, 1, 0, 7, 0, 0])
-    together = draw(probabilities, seeds, positions)
+    together = draw(everything(shares), seeds, positions)
 
     for row in range(6):
         one = slice(row, row + 1)
-        assert draw(probabilities[one], seeds[one], positions[one]) == together[row]
+        assert draw(everything(shares[one]), seeds[one], positions[one]) == together[row]
+
+
+def test_a_draw_does_not_depend_on_the_order_of_the_candidates() -> None:
+    shares = scores(1).softmax(-1)
+    order = torch.randperm(VOCABULARY, generator=torch.Generator().manual_seed(3))
+    for position in range(50):
+        where = torch.tensor([5]), torch.tensor([position])
+        shuffled = Candidates(shares.log()[:, order], order[None])
+        assert draw(shuffled, *where) == draw(everything(shares), *where)
 
 
 def test_draws_are_as_frequent_as_they_are_probable() -> None:
     probabilities = torch.tensor([[0.5, 0.3, 0.15, 0.05, 0.0]])
     count = 20_000
-    tokens = draw(probabilities.expand(count, -1), torch.full((count,), 42), torch.arange(count))
+    candidates = everything(probabilities.expand(count, -1))
+    tokens = draw(candidates, torch.full((count,), 42), torch.arange(count))
     drawn = Counter(tokens.tolist())
 
     for token, probability in enumerate(probabilities[0].tolist()):
@@ -195,6 +257,7 @@ def test_random_numbers_are_splitmix64() -> None:
 def test_impossible_tokens_are_never_drawn() -> None:
     probabilities = torch.zeros(5000, 40)
     probabilities[:, 17] = 1e-30
-    tokens = draw(probabilities, torch.zeros(5000, dtype=torch.long), torch.arange(5000))
+    seeds = torch.zeros(5000, dtype=torch.long)
+    tokens = draw(everything(probabilities), seeds, torch.arange(5000))
 
     assert set(tokens.tolist()) == {17}

@@ -1,5 +1,6 @@
 """T3: rows are independent, and the cache changes nothing but the cost."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -7,9 +8,10 @@ import torch
 from torch import Tensor
 
 from chatterbox.models.conditioning import T3Conditioning
-from chatterbox.models.t3.cache import KVCache
+from chatterbox.models.t3.cache import KVCache, Reading, Stepping, plan_runs
 from chatterbox.models.t3.config import T3Config
 from chatterbox.models.t3.model import T3
+from chatterbox.models.t3.precision import convert_t3
 
 GPT2 = replace(
     T3Config.nano(), layers=2, dim=128, heads=2, mlp_dim=256, text_vocabulary=90, max_positions=600
@@ -37,15 +39,36 @@ def random_embeds(t3: T3, rows: int, time: int, seed: int) -> Tensor:
     return torch.randn(rows, time, t3.config.dim, generator=generator)
 
 
-@torch.inference_mode()
-def test_decoding_step_by_step_equals_one_pass_without_a_cache(t3: T3) -> None:
-    embeds = random_embeds(t3, 2, 12, seed=2)
-    cache = KVCache(t3.config, rows=2, max_length=16)
-    rows = torch.arange(2)
+def read(t3: T3, embeds: Tensor, cache: KVCache, row: int, start: int = 0) -> Tensor:
+    """Give one or more neighbouring rows the next positions, from `start`."""
+    rows, time = embeds.shape[:2]
+    positions = torch.arange(start, start + time).expand(rows, time)
+    memory = Reading(cache, slice(row, row + rows), slice(start, start + time))
+    return t3(embeds, positions, memory)
 
-    logits = [t3(embeds[:, :7], cache, rows, torch.zeros(2, dtype=torch.long))]
+
+def step(t3: T3, embeds: Tensor, cache: KVCache, rows: list[int], lengths: list[int]) -> Tensor:
+    """Give rows that hold `lengths` positions one more each."""
+    runs = plan_runs(rows, [length + 1 for length in lengths])
+    positions = torch.tensor(lengths)[:, None]
+    memory = Stepping(cache, runs, cache.addresses(rows), positions)
+    return t3(embeds, positions, memory)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("pieces", [[7], [3, 4], [1, 1, 5]])
+def test_reading_in_pieces_and_decoding_equal_one_pass_without_a_cache(
+    t3: T3, pieces: list[int]
+) -> None:
+    embeds = random_embeds(t3, 2, 12, seed=2)
+    cache = KVCache(t3.config, rows=3, max_length=16)
+
+    start = 0
+    for piece in pieces:
+        logits = [read(t3, embeds[:, start : start + piece], cache, 1, start)]
+        start += piece
     logits += [
-        t3(embeds[:, place : place + 1], cache, rows, torch.full((2,), place))
+        step(t3, embeds[:, place : place + 1], cache, [1, 2], [place, place])
         for place in range(7, 12)
     ]
 
@@ -54,31 +77,47 @@ def test_decoding_step_by_step_equals_one_pass_without_a_cache(t3: T3) -> None:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("rows", [[0, 1, 2], [4, 0, 2]], ids=["neighbours", "scattered"])
-@pytest.mark.parametrize("reach", [None, 32], ids=["shortest", "whole"])
+@pytest.mark.parametrize("rows", [[0, 1, 2], [4, 0, 2], [1, 2, 4]])
+@pytest.mark.parametrize("lengths", [[5, 11, 8], [5, 5, 5], [90, 5, 6]])
 def test_rows_of_different_length_decoded_together_equal_each_alone(
-    t3: T3, rows: list[int], reach: int | None
+    t3: T3, rows: list[int], lengths: list[int]
 ) -> None:
-    lengths = [5, 11, 8]
-    prefixes = [random_embeds(t3, 1, length, seed=length) for length in lengths]
+    prefixes = [
+        random_embeds(t3, 1, length, seed=seed) for seed, length in enumerate(lengths, start=10)
+    ]
     steps = random_embeds(t3, 3, 4, seed=9)
-    cache = KVCache(t3.config, rows=5, max_length=32)
+    cache = KVCache(t3.config, rows=5, max_length=100)
     cache.values.fill_(3e4)
     cache.keys.fill_(3e4)  # nobody may read what nobody wrote
 
     for row, prefix in zip(rows, prefixes, strict=True):
-        t3(prefix, cache, torch.tensor([row]), torch.zeros(1, dtype=torch.long))
-    starts = torch.tensor(lengths)
-    together = []
-    for step in range(4):
-        embeds = steps[:, step : step + 1]
-        together.append(t3(embeds, cache, torch.tensor(rows), starts + step, reach))
+        read(t3, prefix, cache, row)
+    together = [
+        step(t3, steps[:, n : n + 1], cache, rows, [length + n for length in lengths])
+        for n in range(4)
+    ]
 
     for index, prefix in enumerate(prefixes):
         alone = t3.hidden(torch.cat([prefix, steps[index : index + 1]], dim=1))[0, -4:]
         expected = t3.speech_head(alone)
         actual = torch.stack(together, dim=1)[index]
         torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_runs_cover_the_batch_and_read_little_in_vain() -> None:
+    rows = [0, 1, 2, 5, 6, 8]
+    lengths = [10, 10, 40, 300, 900, 900]
+    runs = plan_runs(rows, lengths)
+
+    assert [(run.rows.start, run.rows.stop, run.reach) for run in runs] == [
+        (0, 3, 40),
+        (5, 6, 300),
+        (6, 7, 900),
+        (8, 9, 900),
+    ]
+    assert [run.is_even for run in runs] == [False, True, True, True]
+    assert [row for run in runs for row in range(run.rows.start, run.rows.stop)] == rows
+    assert [place for run in runs for place in range(run.part.start, run.part.stop)] == [*range(6)]
 
 
 @torch.inference_mode()
@@ -121,9 +160,22 @@ def test_attention_weights_are_causal_and_sum_to_one(t3: T3) -> None:
     embeds = random_embeds(t3, 2, 6, seed=5)
     t3.hidden(embeds, watch=seen.__setitem__)
     attention = t3.backbone.blocks[1].attention
-    weights = attention.weights(seen[1], torch.arange(6).expand(2, 6), heads=[0, 1])
+    _, places = t3.backbone.place(embeds, torch.arange(6).expand(2, 6))
+    weights = attention.weights(seen[1], places, heads=[0, 1])
 
     assert sorted(seen) == list(range(t3.config.layers))
     assert weights.shape == (2, 2, 6, 6)
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2, 6))
     assert torch.equal(weights.triu(1), torch.zeros_like(weights))
+
+
+@torch.inference_mode()
+def test_the_form_for_inference_computes_the_same(t3: T3) -> None:
+    embeds = random_embeds(t3, 2, 12, seed=2)
+    expected = t3.speech_head(t3.hidden(embeds))
+    packed = deepcopy(t3)
+    convert_t3(packed, "fp32")
+
+    actual = packed.speech_head(packed.hidden(embeds))
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+    assert not list(packed.backbone.blocks[0].attention.parameters())

@@ -74,7 +74,7 @@ def turn(x: Tensor, turns: Tensor) -> Tensor:
 
     What `rotate` does in seven operations, for another order of the channels, see `interleaved`.
     """
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    pairs = torch.view_as_complex(x.float().view(*x.shape[:-1], -1, 2))
     return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
 
 

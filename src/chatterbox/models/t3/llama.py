@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from chatterbox.models.layers.linear import linear_of
 from chatterbox.models.layers.rotary import (
     RotaryTable,
     TurnTable,
@@ -85,10 +86,7 @@ class FusedGatedMlp(nn.Module):
 
 def _stacked(*weights: Tensor) -> nn.Linear:
     """One layer without bias in place of several that read the same input."""
-    weight = torch.cat([weight.detach() for weight in weights])
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
-    layer.weight = nn.Parameter(weight, requires_grad=False)
-    return layer
+    return linear_of(torch.cat([weight.detach() for weight in weights]))
 
 
 class LlamaBackbone(Transformer):
@@ -117,9 +115,10 @@ class LlamaBackbone(Transformer):
             norm=nn.RMSNorm(config.dim, eps=config.norm_eps),
         )
         self.rotary: RotaryTable | TurnTable = RotaryTable(frequencies, config.max_positions)
-        if config.unused_embeddings:
-            # Part of the official files; kept so that they load whole and save again unchanged.
-            self.unused_embedding = nn.Embedding(config.unused_embeddings, config.dim)
+        # Part of the official files; kept so that they load whole and save again unchanged.
+        self.unused_embedding = (
+            nn.Embedding(config.unused_embeddings, config.dim) if config.unused_embeddings else None
+        )
 
     def place(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         return x, self.rotary(positions)
@@ -128,7 +127,9 @@ class LlamaBackbone(Transformer):
         """Take the form for inference: fewer, larger products. What it computes stays."""
         assert isinstance(self.rotary, RotaryTable), "fused already"
         self.rotary = self.rotary.as_turns()
-        self.unused_embedding = None
+        del self.unused_embedding
         for block in self.blocks:
+            assert isinstance(block.attention, RotaryAttention)
+            assert isinstance(block.mlp, GatedMlp)
             block.attention = FusedRotaryAttention(block.attention)
             block.mlp = FusedGatedMlp(block.mlp)

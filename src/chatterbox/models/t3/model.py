@@ -51,7 +51,7 @@ class T3(nn.Module):
 
     def embed_text(self, tokens: Tensor) -> Tensor:
         """Text ids (rows, n), framed by start and stop where there are any -> (rows, n, dim)."""
-        embeds: Tensor = self.text_embedding(tokens)
+        embeds: Tensor = self.text_embedding(tokens).to(self.speech_embedding.weight.dtype)
         return embeds + self._text_places(tokens.shape[1], embeds)
 
     def embed_speech(self, tokens: Tensor, steps: Tensor) -> Tensor:

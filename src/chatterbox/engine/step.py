@@ -1,0 +1,75 @@
+"""DecodeStep: one more token for every live slot of a batch, all of it on the device.
+
+Nothing here depends on the data but through tensors: no shapes, no branches, nothing read back.
+A GPU can record a step once and replay it; the host only learns the tokens.
+"""
+
+from collections.abc import Sequence as Several
+
+import torch
+from torch import Tensor
+
+from chatterbox.engine import sampler
+from chatterbox.engine.batch import Batch, Slots
+from chatterbox.models.t3.cache import KVCache, Run, Stepping
+from chatterbox.models.t3.model import T3
+
+
+class DecodeStep:
+    """T3, its cache and the slots. `narrow` lets the sampler look at the data, see `shortlist`."""
+
+    def __init__(self, t3: T3, cache: KVCache, slots: Slots, *, narrow: bool) -> None:
+        config = t3.config
+        self.t3 = t3
+        self.cache = cache
+        self.slots = slots
+        self._narrow = narrow
+        self._stop = config.stop_speech
+        self._vocabulary = speakable(config.speech_codes, config.stop_speech)
+        ids = torch.arange(self._vocabulary, device=slots.tokens.device)
+        self._forbidden = (ids >= config.speech_codes) & (ids != config.stop_speech)
+
+    def __call__(self, batch: Batch, runs: Several[Run]) -> Tensor:
+        """The tokens drawn, or drawn last by those that are not live: (slots,)."""
+        slots = self.slots
+        lengths = slots.lengths[batch.slots]
+        embeds = self.t3.embed_speech(slots.tokens[batch.slots], slots.drawn[batch.slots])
+        positions = lengths[batch.owners][:, None]
+        memory = Stepping(self.cache, runs, batch.addresses, positions)
+        logits = self.t3(embeds[batch.owners], positions, memory)
+        slots.lengths[batch.slots] = lengths + slots.live[batch.slots]
+        return self.draw(batch, logits)
+
+    def draw(self, batch: Batch, logits: Tensor) -> Tensor:
+        """(rows, vocabulary) scores -> (slots,) tokens, noted in the slots."""
+        slots, where = self.slots, batch.slots
+        live, drawn, before = slots.live[where], slots.drawn[where], slots.tokens[where]
+        scores = self._scores(batch, logits, drawn < slots.least[where])
+        candidates = sampler.shortlist(
+            scores, slots.history.seen[where], batch.table, narrow=self._narrow
+        )
+        tokens = sampler.draw(candidates, slots.seeds[where], drawn)
+        tokens = torch.where(live, tokens, before)
+        slots.history.add(batch.slot_numbers, tokens, live)
+        slots.tokens[where] = tokens
+        slots.drawn[where] = drawn + live
+        slots.live[where] = live & (tokens != self._stop)
+        return tokens
+
+    def _scores(self, batch: Batch, logits: Tensor, too_soon: Tensor) -> Tensor:
+        """Guided, and without what must not be drawn: (slots, vocabulary)."""
+        logits = logits[:, : self._vocabulary].float()
+        scores = logits[batch.told]
+        if batch.untold is not None:
+            untold = logits[batch.untold]
+            if batch.guided is not None:
+                untold = torch.where(batch.guided, untold, scores)
+            scores = sampler.guide(scores, untold, batch.table)
+        scores = scores.masked_fill(self._forbidden, float("-inf"))
+        scores[:, self._stop].masked_fill_(too_soon, float("-inf"))
+        return scores
+
+
+def speakable(codes: int, stop: int) -> int:
+    """How many of the vocabulary's first ids include all that may be drawn."""
+    return max(codes, stop + 1)

@@ -1,0 +1,215 @@
+"""The T3 runner: a speaker's tokens are its own, however they are read, stepped and recorded."""
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chatterbox.engine.batch import Speaker
+from chatterbox.engine.config import EngineConfig
+from chatterbox.engine.t3_runner import T3Runner
+from chatterbox.engine.warm_up import nobody
+from chatterbox.models.bundle import Models, random_models
+from chatterbox.models.families import NANO, TINY, Family
+from chatterbox.models.precision import Precision
+from chatterbox.models.s3gen.config import S3GenConfig
+from chatterbox.models.t3.model import T3
+from chatterbox.models.t3.precision import convert_t3
+from chatterbox.speech import Sampling
+
+SLOTS = 4
+CONFIG = EngineConfig(slots=SLOTS, max_speech_tokens=40, max_text_tokens=64, threads=1)
+GUIDED = replace(TINY, t3=replace(TINY.t3, layers=2, dim=64, heads=2, mlp_dim=96))
+DIRECT = replace(
+    NANO,
+    t3=replace(
+        NANO.t3,
+        layers=2,
+        dim=64,
+        heads=2,
+        mlp_dim=96,
+        text_vocabulary=128,
+        speech_vocabulary=203,
+        speech_codes=201,
+        start_speech=201,
+        stop_speech=202,
+        prompt_tokens=5,
+        max_positions=256,
+    ),
+    s3gen=S3GenConfig.tiny(),
+    closing_tokens=(),
+)
+FAMILIES = {"guided": GUIDED, "direct": DIRECT}
+
+
+class Letters:
+    """A tokenizer without files."""
+
+    def encode(self, text: str, language: str) -> list[int]:
+        return [ord(character) % 100 + 3 for character in text]
+
+
+@cache
+def models(kind: str, precision: Precision) -> Models:
+    family: Family = FAMILIES[kind]
+    torch.manual_seed(3)
+    t3 = T3(family.t3).eval().requires_grad_(requires_grad=False)
+    # Sharper scores than an untrained head gives, so that ends come at different places.
+    t3.speech_head.weight *= 60
+    convert_t3(t3, precision)
+    return replace(random_models(family, Letters(), seed=3), t3=t3)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One utterance."""
+
+    text: str
+    sampling: Sampling
+    count: int  # tokens at most
+
+    def speaker(self, runner: T3Runner, family: Family, slot: int) -> Speaker:
+        return runner.speaker(slot, family.settle(self.sampling), least_tokens=2)
+
+
+CASES = st.builds(
+    Case,
+    text=st.sampled_from(["Hi.", "The quick brown fox.", "A rather longer sentence, as they are."]),
+    sampling=st.builds(
+        Sampling,
+        seed=st.integers(0, 3),
+        temperature=st.sampled_from([None, 0.0, 0.5, 1.3]),
+        exaggeration=st.sampled_from([None, 1.0]),
+        cfg_weight=st.sampled_from([None, 0.0, 1.0]),
+        top_p=st.sampled_from([None, 0.7, 1.0]),
+        top_k=st.sampled_from([None, 0, 5]),
+        min_p=st.sampled_from([None, 0.1]),
+        repetition_penalty=st.sampled_from([None, 1.0, 2.0]),
+    ),
+    count=st.integers(1, 40),
+)
+PLAIN = Case("The quick brown fox.", Sampling(seed=1, temperature=1.0), 40)
+
+Tokens = tuple[int | None, ...]
+
+
+def speak(made: Models, runner: T3Runner, case: Case, *, slot: int = 0, pieces: int = 99) -> Tokens:
+    """What a case says alone, its prefix read in pieces of that many positions."""
+    speaker = case.speaker(runner, made.family, slot)
+    positions = runner.begin(speaker, made.tokenizer.encode(case.text, "en"), nobody(made).t3)
+    for start in range(0, positions, pieces):
+        runner.read(speaker, start, min(start + pieces, positions))
+    tokens: Tokens = (runner.first(speaker),)
+    while None not in tokens and len(tokens) < case.count:
+        tokens += runner.decode([speaker])[0]
+    runner.forget(speaker)
+    return tokens
+
+
+@cache
+def alone(kind: str, precision: Precision, case: Case) -> Tokens:
+    made = models(kind, precision)
+    return speak(made, T3Runner(made, CONFIG), case)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("kind", FAMILIES)
+@given(data=st.data())
+@settings(max_examples=25)
+def test_any_mixture_of_speakers_gives_each_what_it_says_alone(
+    kind: str, precision: Precision, data: st.DataObject
+) -> None:
+    made = models(kind, precision)
+    cases = data.draw(st.lists(CASES, min_size=2, max_size=6), label="cases")
+    runner = T3Runner(made, CONFIG)
+    waiting = list(range(len(cases)))
+    free = list(range(SLOTS))
+    told: dict[int, Tokens] = {}
+    speaking: dict[int, Speaker] = {}
+    while waiting or speaking:
+        if waiting and free and (not speaking or data.draw(st.booleans(), label="joins")):
+            number = waiting.pop(0)
+            slot = free.pop(data.draw(st.integers(0, len(free) - 1), label="slot"))
+            speaker = cases[number].speaker(runner, made.family, slot)
+            text = made.tokenizer.encode(cases[number].text, "en")
+            told[number] = (runner.prefill(speaker, text, nobody(made).t3),)
+            speaking[number] = speaker
+        going = [number for number in speaking if told[number][-1] is not None]
+        if going:
+            drawn = runner.decode([speaking[number] for number in going], steps=1)
+            for number, tokens in zip(going, drawn, strict=True):
+                told[number] += tokens
+        for number in [*speaking]:
+            over = told[number][-1] is None or len(told[number]) >= cases[number].count
+            if over or data.draw(st.integers(0, 40), label="leaves") == 0:
+                free.append(speaking.pop(number).slot)
+
+    for number, tokens in told.items():
+        expected = alone(kind, precision, cases[number])
+        common = min(len(tokens), len(expected))
+        assert tokens[:common] == expected[:common]
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("steps", [2, 4, 7])
+def test_several_steps_at_once_draw_what_single_ones_do(kind: str, steps: int) -> None:
+    made = models(kind, "fp32")
+    cases = [replace(PLAIN, sampling=Sampling(seed=seed, temperature=1.0)) for seed in range(4)]
+    runner = T3Runner(made, CONFIG)
+    speakers = [case.speaker(runner, made.family, slot) for slot, case in enumerate(cases)]
+    told: list[Tokens] = [
+        (runner.prefill(speaker, made.tokenizer.encode(PLAIN.text, "en"), nobody(made).t3),)
+        for speaker in speakers
+    ]
+    while going := [n for n in range(4) if None not in told[n] and len(told[n]) < 40]:
+        drawn = runner.decode([speakers[n] for n in going], steps)
+        for number, tokens in zip(going, drawn, strict=True):
+            assert len(tokens) == min(steps, 40 - len(told[number])) or tokens[-1] is None
+            told[number] += tokens
+
+    assert told == [alone(kind, "fp32", case) for case in cases]
+    assert any(None in tokens for tokens in told), "an end in the middle of a turn was tried"
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("pieces", [1, 7, 16])
+def test_a_prefix_read_in_pieces_is_understood_as_one_read_at_once(kind: str, pieces: int) -> None:
+    made = models(kind, "fp32")
+
+    assert speak(made, T3Runner(made, CONFIG), PLAIN, pieces=pieces) == alone(kind, "fp32", PLAIN)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_a_newcomer_may_read_while_others_speak(kind: str) -> None:
+    made = models(kind, "fp32")
+    runner = T3Runner(made, CONFIG)
+    text = made.tokenizer.encode(PLAIN.text, "en")
+    older, newer = (PLAIN.speaker(runner, made.family, slot) for slot in (2, 1))
+    told: Tokens = (runner.prefill(older, text, nobody(made).t3),)
+    positions = runner.begin(newer, text, nobody(made).t3)
+    for start in range(0, positions, 5):
+        told += runner.decode([older])[0]
+        runner.read(newer, start, min(start + 5, positions))
+    heard: Tokens = (runner.first(newer),)
+    for _ in range(3):
+        heard += runner.decode([newer])[0]
+
+    expected = alone(kind, "fp32", PLAIN)
+    assert told == expected[: len(told)]
+    assert heard == expected[:4]
+
+
+def test_forgetting_an_earlier_occupant_leaves_the_slot_to_the_next() -> None:
+    made = models("guided", "fp32")
+    runner = T3Runner(made, CONFIG)
+    text = made.tokenizer.encode(PLAIN.text, "en")
+    earlier, later = (PLAIN.speaker(runner, made.family, 0) for _ in range(2))
+    runner.prefill(earlier, text, nobody(made).t3)
+    told: Tokens = (runner.prefill(later, text, nobody(made).t3),)
+    runner.forget(earlier)
+    told += runner.decode([later], steps=3)[0]
+
+    assert told == alone("guided", "fp32", PLAIN)[:4]
