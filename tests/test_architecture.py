@@ -45,7 +45,7 @@ def test_our_packages_come_from_src(name: str) -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "balancer",
+        "balancer.__main__",
         "chatterbox.speech",
         "chatterbox.engine.scheduler",
         "chatterbox.engine.tone",
