@@ -36,6 +36,7 @@ from random_weights import write_checkpoints
 from rich.console import Console
 from worker_protocol import Worker
 
+from chatterbox.benchmark.machine import Neighbours
 from chatterbox.benchmark.voices import write_made_up_voices
 from chatterbox.models.families import FAMILIES, Family
 
@@ -336,6 +337,7 @@ def main(  # noqa: PLR0913  (each is a flag)
     """Print how we compare with the reference, and whether the bars are met."""
     extent = Extent.quick() if quick else Extent(repeats=repeats)
     rows: list[Row] = []
+    neighbours = Neighbours()
     console = Console()
     console.width = max(console.width, TABLE_WIDTH)
     for name in family or COMPARISONS:
@@ -349,8 +351,14 @@ def main(  # noqa: PLR0913  (each is a flag)
             console.print(f"{row.name}: {row.ratio:.2f} {row.verdict}", style="dim")
     rows.extend(compare_with_ourselves(extent, threads))
     console.print(table_of(rows))
+    share = neighbours.share()
+    if share is not None:
+        console.print(f"{share:.0%} of the processors went to others in the meantime")
     if as_json:
-        sys.stdout.write(json.dumps({"rows": [row.as_json() for row in rows]}) + "\n")
+        sys.stdout.write(
+            json.dumps({"rows": [row.as_json() for row in rows], "cpu_taken_by_others": share})
+            + "\n"
+        )
     raise typer.Exit(any(row.verdict == "MISSED" for row in rows) and not quick)
 
 

@@ -13,6 +13,7 @@ from chatterbox.benchmark.report import Figure, MachineInfo
 
 MB = 1e6
 _CPU_INFO = Path("/proc/cpuinfo")
+_PROCESSOR_TIMES = Path("/proc/stat")
 _MEMORY_PAGES = Path("/proc/self/statm")
 _READ_BYTES = 512 * 2**20  # well beyond any cache
 _MATRIX = {"cpu": 1024, "cuda": 8192}
@@ -81,6 +82,38 @@ def resident_mb() -> float | None:
         return None
     pages = int(_MEMORY_PAGES.read_text().split()[1])
     return pages * resource.getpagesize() / MB
+
+
+class Neighbours:
+    """How much of the processors other processes took while this one measured."""
+
+    def __init__(self) -> None:
+        self._began_s = time.perf_counter()
+        self._busy_s = _busy_s()
+        self._own_s = _own_s()
+
+    def share(self) -> float | None:
+        """Of all processors since it was made, 0 to 1; None where the system does not tell."""
+        now_s, before_s = _busy_s(), self._busy_s
+        if now_s is None or before_s is None:
+            return None
+        others_s = now_s - before_s - (_own_s() - self._own_s)
+        available_s = (time.perf_counter() - self._began_s) * (os.cpu_count() or 1)
+        return min(1.0, max(0.0, others_s / available_s))
+
+
+def _busy_s() -> float | None:
+    """Seconds that all processors together have worked, for this machine or a host beside it."""
+    if not _PROCESSOR_TIMES.is_file():
+        return None
+    ticks = [int(field) for field in _PROCESSOR_TIMES.read_text().split("\n")[0].split()[1:9]]
+    idle = ticks[3] + ticks[4]
+    return (sum(ticks) - idle) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_s() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def peak_memory(device: torch.device) -> Iterator[Figure]:

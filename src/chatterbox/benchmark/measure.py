@@ -7,8 +7,8 @@ import torch
 from chatterbox.benchmark.conditions import Conditions
 from chatterbox.benchmark.device import measure_device
 from chatterbox.benchmark.load import measure_load
-from chatterbox.benchmark.machine import machine_info
-from chatterbox.benchmark.report import Advance, Report
+from chatterbox.benchmark.machine import Neighbours, machine_info
+from chatterbox.benchmark.report import Advance, Figure, Report
 from chatterbox.benchmark.s3gen import measure_s3gen
 from chatterbox.benchmark.stream import measure_stream
 from chatterbox.benchmark.subject import open_subject
@@ -32,8 +32,12 @@ def measure(conditions: Conditions, advance: Advance = lambda _: None) -> Report
     torch.set_num_threads(conditions.threads)
     with open_subject(conditions) as subject:
         machine = machine_info(subject.models.device)
-        figures = tuple(_MEASUREMENTS[conditions.what](subject, advance))
-    report = Report(conditions=conditions, machine=machine, figures=figures)
+        neighbours = Neighbours()
+        figures = [*_MEASUREMENTS[conditions.what](subject, advance)]
+        share = neighbours.share()
+        if share is not None:
+            figures.append(Figure.of("cpu_taken_by_others", [share]))
+    report = Report(conditions=conditions, machine=machine, figures=tuple(figures))
     if conditions.what != "device":
         return report
     judged = verdicts(conditions.family_id, machine.device, report.by_name)

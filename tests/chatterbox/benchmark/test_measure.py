@@ -17,6 +17,7 @@ def figures_of(report: Report) -> dict[str, Figure]:
     told = report.as_json()
     assert set(HEADLINES) <= set(told)
     assert told["peak_rss_mb"] > 10
+    assert 0 <= told["figures"]["cpu_taken_by_others"]["median"] <= 1
     return dict(report.by_name)
 
 
@@ -79,6 +80,15 @@ def test_a_device_gets_its_verdicts() -> None:
     assert figures["streams_in_real_time"].median >= 0
     assert {verdict.says for verdict in report.verdicts} == set(report.as_json()["verdicts"])
     assert len(report.verdicts) >= 2
+
+
+@pytest.mark.gpu
+def test_a_gpu_gets_its_verdicts() -> None:
+    report = measure(Conditions(what="device", device="cuda", streams=2, **SMALL))
+    figures = figures_of(report)
+    assert 0 < figures["peak_device_mb"].median < figures["device_memory_mb"].median
+    assert figures["differing_tokens"].median == 0
+    assert report.machine.device != "cpu"
 
 
 def test_the_progress_adds_up_to_the_whole() -> None:
