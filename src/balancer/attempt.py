@@ -41,6 +41,11 @@ class Outcome:
     trailing: Metadata
 
     @property
+    def is_ok(self) -> bool:
+        """Whether all went well."""
+        return self.code is grpc.StatusCode.OK
+
+    @property
     def reason(self) -> str:
         """That of the status' ErrorInfo, "" if it has none."""
         return reason_of(self.trailing)
@@ -53,7 +58,7 @@ class Outcome:
     @property
     def is_lost(self) -> bool:
         """Whether this status was made up for a backend that could not give one."""
-        if self.trailing or self.code is grpc.StatusCode.OK:
+        if self.trailing or self.is_ok:
             return False
         is_wordless = self.code is grpc.StatusCode.UNAVAILABLE
         return is_wordless or any(word in self.details for word in TRANSPORT_WORDS)

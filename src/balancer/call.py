@@ -10,7 +10,7 @@ import structlog
 
 from balancer import retry
 from balancer.attempt import Attempt, Outcome
-from balancer.metadata import request_metadata, response_metadata
+from balancer.metadata import is_transcoded, request_metadata, response_metadata
 from balancer.metrics import BalancerMetrics
 from balancer.patience import Patience
 from balancer.peek import is_worth_a_look, wish_of
@@ -23,6 +23,10 @@ from chatterbox.errors import BackendLost, ChatterboxError, Overloaded
 from chatterbox.process.logs import bind_request_id
 from chatterbox.process.request_ids import REQUEST_ID_KEY, request_id_of
 from chatterbox.process.status import code_of, internal_error, status_of
+
+# No message of any kind. Envoy's JSON transcoder ends an HTTP answer that has begun as if it were
+# whole, unless it meets what it cannot read: then it resets the stream, which every client sees.
+MALFORMED = b"\xff\xff\xff\xff"
 
 Context = Any  # grpc.aio's own, whose stub knows no calls of raw bytes
 
@@ -97,6 +101,8 @@ class ForwardedCall:
         assert self._attempt is not None
         outcome = await self._attempt.outcome()
         self._judge(outcome)
+        if self._record.messages and not outcome.is_ok and is_transcoded(self._metadata):
+            await self._context.write(MALFORMED)
         if outcome.is_lost:
             when = "while" if self._record.messages else "before"
             raise BackendLost(f"the model server was lost {when} it answered")

@@ -9,38 +9,54 @@ from collections.abc import Callable
 from google.protobuf.message import DecodeError
 
 from balancer.policy import Wish
-from chatterbox.v1 import synthesis_pb2 as pb
+from chatterbox.v1 import openai_service_pb2, synthesis_pb2
 
-SERVICE = "/chatterbox.v1.TextToSpeechService/"
+SPEECH = "/chatterbox.v1.TextToSpeechService/"
+OPENAI = "/chatterbox.v1.OpenAIService/"
 READ_ONLY = ("Get", "List", "ServerReflectionInfo")  # AIP-131, AIP-132: cheap, and never queued
 
 
-def _synthesize(first: bytes) -> pb.VoiceSelection:
-    return pb.SynthesizeRequest.FromString(first).voice
+def _selected(voice: synthesis_pb2.VoiceSelection) -> Wish:
+    return Wish(voice=voice.name, model=voice.model)
 
 
-def _streaming_synthesize(first: bytes) -> pb.VoiceSelection:
-    return pb.StreamingSynthesizeRequest.FromString(first).streaming_config.voice
+def _synthesize(first: bytes) -> Wish:
+    return _selected(synthesis_pb2.SynthesizeRequest.FromString(first).voice)
 
 
-_VOICE_OF: dict[str, Callable[[bytes], pb.VoiceSelection]] = {
-    SERVICE + "Synthesize": _synthesize,
-    SERVICE + "StreamingSynthesize": _streaming_synthesize,
+def _streaming_synthesize(first: bytes) -> Wish:
+    config = synthesis_pb2.StreamingSynthesizeRequest.FromString(first).streaming_config
+    return _selected(config.voice)
+
+
+def _create_speech(first: bytes) -> Wish:
+    request = openai_service_pb2.CreateSpeechRequest.FromString(first)
+    voice = request.voice.string_value or request.voice.struct_value.fields["id"].string_value
+    # A model of OpenAI's is on no backend, and so leaves them all to choose from.
+    return Wish(
+        voice=f"voices/{voice}" if voice else "",
+        model=f"models/{request.model}" if request.model else "",
+    )
+
+
+_WISHES: dict[str, Callable[[bytes], Wish]] = {
+    SPEECH + "Synthesize": _synthesize,
+    SPEECH + "StreamingSynthesize": _streaming_synthesize,
+    OPENAI + "CreateSpeech": _create_speech,
 }
 
 
 def is_worth_a_look(method: str) -> bool:
     """Whether the first message must be there before a backend is chosen."""
-    return method in _VOICE_OF
+    return method in _WISHES
 
 
 def wish_of(method: str, first: bytes | None) -> Wish:
     """The wish of a call; `first` is its first message where `is_worth_a_look`, if it has any."""
-    if method in _VOICE_OF and first is not None:
+    if method in _WISHES and first is not None:
         try:
-            voice = _VOICE_OF[method](first)
+            return _WISHES[method](first)
         except DecodeError:  # the backend will say what is wrong with it
             return Wish()
-        return Wish(voice=voice.name, model=voice.model)
     name = method.rpartition("/")[2]
     return Wish(takes_place=not name.startswith(READ_ONLY))

@@ -1,13 +1,16 @@
 """What the first message tells, and what is left unread."""
 
 import pytest
+from google.protobuf import json_format
 
 from balancer.metadata import request_metadata, response_metadata
 from balancer.peek import is_worth_a_look, wish_of
 from balancer.policy import Wish
+from chatterbox.v1 import openai_service_pb2
 from chatterbox.v1 import synthesis_pb2 as pb
 
 SPEAK = "/chatterbox.v1.TextToSpeechService/Synthesize"
+SPEAK_OPENAI = "/chatterbox.v1.OpenAIService/CreateSpeech"
 SPEAK_LIVE = "/chatterbox.v1.TextToSpeechService/StreamingSynthesize"
 VOICE = pb.VoiceSelection(name="voices/ada", model="models/tiny")
 
@@ -20,6 +23,19 @@ def test_a_synthesis_tells_its_voice_and_model() -> None:
     )
     assert wish_of(SPEAK, request.SerializeToString()) == wish
     assert wish_of(SPEAK_LIVE, config.SerializeToString()) == wish
+
+
+@pytest.mark.parametrize("voice", ["ada", {"id": "ada"}])
+def test_openais_way_of_saying_it_tells_the_same(voice: object) -> None:
+    request = openai_service_pb2.CreateSpeechRequest(model="tiny")
+    json_format.ParseDict(voice, request.voice)
+    first = request.SerializeToString()
+    assert wish_of(SPEAK_OPENAI, first) == Wish(voice="voices/ada", model="models/tiny")
+
+
+def test_openais_defaults_wish_for_nothing() -> None:
+    first = openai_service_pb2.CreateSpeechRequest(input="Hello.").SerializeToString()
+    assert wish_of(SPEAK_OPENAI, first) == Wish()
 
 
 @pytest.mark.parametrize("first", [None, b"", b"\xff\xff\xff\xff"])

@@ -144,6 +144,20 @@ async def test_every_code_after_a_message_passes(
     assert (refusal.code, refusal.message) == (code, "as the backend says")
 
 
+async def test_an_answer_that_envoy_translates_is_seen_to_break(
+    client: Any, backend: Any, refused: Any
+) -> None:
+    async def fail(context: Any) -> None:
+        await context.write(b"one")
+        await context.abort(grpc.StatusCode.INTERNAL, "a bug")
+
+    backend.script = fail
+    call = client.call(metadata=(("x-envoy-original-path", "/v1/audio/speech"),))
+    assert await call.read() == b"one"
+    assert await call.read() == b"\xff\xff\xff\xff"  # no message: the HTTP stream is reset
+    assert (await refused(call.read())).code is grpc.StatusCode.INTERNAL
+
+
 async def test_a_deadline_passes_and_holds(client: Any, backend: Any, refused: Any) -> None:
     remaining_s: list[float] = []
 
