@@ -8,12 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chatterbox.engine.config import EngineConfig
+from chatterbox.engine.listener import Listener
 from chatterbox.engine.model_device import FamilySource, ModelDevice
 from chatterbox.engine.scheduler import Scheduler
 from chatterbox.engine.sequence import Sequence, Utterance
 from chatterbox.engine.warm_up import nobody
-from chatterbox.models.bundle import Models, random_models
+from chatterbox.models.bundle import Models, assemble, random_networks
 from chatterbox.models.families import NANO, TINY, Family
+from chatterbox.models.precision import Precision
 from chatterbox.models.s3gen.config import S3GenConfig
 from chatterbox.speech import Sampling
 
@@ -50,10 +52,11 @@ class Letters:
 class Bench:
     """A device driven by hand, without the engine's thread."""
 
-    def __init__(self, family: Family) -> None:
-        self.models: Models = random_models(family, Letters(), seed=3)
+    def __init__(self, family: Family, precision: Precision) -> None:
+        networks = random_networks(family, seed=3)
         # Sharper scores than an untrained head gives, so that ends come at different places.
-        self.models.t3.speech_head.weight.data *= 25
+        networks.t3.speech_head.weight.data *= 25
+        self.models: Models = assemble(family, networks, Letters(), precision=precision)
         self.device = ModelDevice([FamilySource(family, lambda: self.models)], CONFIG)
         self.device.open()
         self.alone: dict[Case, list[int]] = {}
@@ -68,7 +71,7 @@ class Bench:
             sampling=case.sampling,
             conditioning=lambda: conditioning,
         )
-        return Sequence(utterance=utterance, max_tokens=case.max_tokens)
+        return Sequence(utterance=utterance, max_tokens=case.max_tokens, listener=Listener())
 
     def tokens_alone(self, case: "Case") -> list[int]:
         if case not in self.alone:
@@ -76,26 +79,31 @@ class Bench:
         return self.alone[case]
 
     def run(
-        self, cases: list["Case"], joins: Mapping[int, int], leaves: Mapping[int, int]
+        self,
+        cases: list["Case"],
+        joins: Mapping[int, int],
+        leaves: Mapping[int, int],
+        config: EngineConfig = CONFIG,
     ) -> dict[int, list[int]]:
         """Decode the cases, the n-th joining at step joins[n] and cancelled at leaves[n]."""
-        scheduler = Scheduler(CONFIG)
+        scheduler = Scheduler(config)
         sequences = {number: self.sequence(case) for number, case in enumerate(cases)}
         step = 0
         while step == 0 or not scheduler.is_idle or step <= max(joins.values(), default=0):
             for number, sequence in sequences.items():
                 if joins.get(number, 0) == step:
-                    scheduler.submit(sequence)
+                    scheduler.submit(sequence, now_s=0.0)
                 if leaves.get(number) == step and joins.get(number, 0) <= step:
-                    scheduler.cancel(sequence)
+                    scheduler.cancel(sequence, now_s=0.0)
                     self.device.forget(sequence)
-            while (sequence := scheduler.admit()) is not None:
+            while (sequence := scheduler.admit(now_s=0.0)) is not None:
                 scheduler.admitted(sequence, self.device.admit(sequence))
-            plan = scheduler.plan()
+            plan = scheduler.plan(now_s=0.0)
             if not plan.is_empty:
-                scheduler.commit(plan, self.device.draw(plan))
-            for chunk in scheduler.ready_to_speak():  # unheard: only the tokens matter here
-                scheduler.rendered(chunk, duration_s=0.0, now_s=0.0)
+                scheduler.commit(plan, self.device.draw(plan), now_s=0.0)
+            for chunk in scheduler.ready_to_speak(now_s=0.0, idle=True):
+                scheduler.rendered(chunk, now_s=0.0)  # unheard: only the tokens matter here
+                scheduler.delivered(chunk.sequence, duration_s=0.0, now_s=0.0)
             step += 1
             scheduler.check()
         for sequence in sequences.values():
@@ -130,9 +138,13 @@ CASES = st.builds(
 )
 
 
-@pytest.fixture(scope="module", params=[GUIDED, DIRECT], ids=["guided", "direct"])
+@pytest.fixture(
+    scope="module",
+    params=[(GUIDED, "fp32"), (GUIDED, "int8"), (DIRECT, "fp32"), (DIRECT, "fp16")],
+    ids=["guided", "guided int8", "direct", "direct fp16"],
+)
 def bench(request: pytest.FixtureRequest) -> Bench:
-    return Bench(request.param)
+    return Bench(*request.param)
 
 
 @given(data=st.data())
@@ -145,8 +157,13 @@ def test_any_mixture_gives_each_request_the_tokens_it_gets_alone(
     joins = {n: data.draw(st.integers(0, 30), label=f"join {n}") for n in numbers}
     leavers = data.draw(st.sets(st.sampled_from(numbers), max_size=2), label="leavers")
     leaves = {n: joins[n] + data.draw(st.integers(0, 30), label=f"leave {n}") for n in leavers}
+    config = replace(
+        CONFIG,
+        steps_per_sync=data.draw(st.sampled_from([1, 3]), label="steps"),
+        prefill_positions=data.draw(st.sampled_from([3, 17, 256]), label="positions"),
+    )
 
-    together = bench.run(cases, joins, leaves)
+    together = bench.run(cases, joins, leaves, config)
 
     for number, tokens in together.items():
         expected = bench.tokens_alone(cases[number])

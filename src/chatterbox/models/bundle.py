@@ -19,6 +19,7 @@ from chatterbox.models.families import Family
 from chatterbox.models.precision import Precision, check_precision
 from chatterbox.models.s3gen.model import S3Gen
 from chatterbox.models.t3.model import T3
+from chatterbox.models.t3.precision import convert_t3
 from chatterbox.models.voice_encoder.model import VoiceEncoder
 from chatterbox.text.tokenizer import (
     EnglishTokenizer,
@@ -125,6 +126,7 @@ def assemble(
     check_precision(precision, place)
     for module in (networks.t3, networks.s3gen, networks.voice_encoder):
         module.to(place).eval().requires_grad_(requires_grad=False)
+    convert_t3(networks.t3, precision)
     networks.s3gen.prepare(precision)
     return Models(
         family=family,
@@ -137,15 +139,8 @@ def assemble(
     )
 
 
-def random_models(
-    family: Family,
-    tokenizer: TextTokenizer,
-    *,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    precision: Precision = "fp32",
-) -> Models:
-    """A family of the right shapes that has learnt nothing: for tests and benchmarks.
+def random_networks(family: Family, *, seed: int = 0) -> Networks:
+    """Networks of the right shapes that have learnt nothing.
 
     Layers that start training silent get weights too, or half of the network would not matter.
     """
@@ -160,6 +155,19 @@ def random_models(
             for parameter in module.parameters():
                 if parameter.dim() > 1 and not parameter.any():
                     torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
+    return networks
+
+
+def random_models(
+    family: Family,
+    tokenizer: TextTokenizer,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    precision: Precision = "fp32",
+) -> Models:
+    """`random_networks` made ready to speak: for tests and benchmarks."""
+    networks = random_networks(family, seed=seed)
     return assemble(family, networks, tokenizer, device=device, precision=precision)
 
 
