@@ -63,10 +63,10 @@ $(VENV)/.venv:
 	@touch $@
 
 $(VENV)/.serve: pyproject.toml $(VENV)/.venv
-	@$(PIP) -e '.[engine]'
+	@$(PIP) -e '.[engine,edge]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.venv
 	@echo "Installing what the tests need ..."
-	@$(PIP) -e '.[engine,evaluate,dev]'
+	@$(PIP) -e '.[engine,edge,evaluate,dev]'
 	@touch $@ $(VENV)/.serve

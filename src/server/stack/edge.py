@@ -1,0 +1,56 @@
+"""EdgeConfig: everything about the edge that differs from one installation to the next."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from chatterbox.errors import ConfigError
+
+LOOPBACK_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """Files in PEM. With `client_ca`, only clients with a certificate of that authority get in."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeConfig:
+    """What Envoy is to serve, and from where. Addresses are host:port."""
+
+    listen: str
+    balancers: tuple[str, ...]  # names are resolved again and again, to all of their addresses
+    contract: Path  # the descriptor set that `make protos` writes
+    pages: Path  # folder with openapi.json and docs.html
+    admin: str = "127.0.0.1:9901"  # Envoy's own; never on an address that others reach
+    web_root: Path | None = None  # folder of the web interface; none is served without
+    tls: Tls | None = None
+    cors_origins: str = LOOPBACK_ORIGINS  # regular expression of the pages that may call
+    has_admin_api: bool = False  # whether AdminService is served: who drains backends stops calls
+    has_reflection: bool = False
+
+    max_request_bytes: int = 16 * 1024 * 1024
+    max_header_kib: int = 32
+    max_header_count: int = 64
+    max_connections: int = 10_000
+    max_heap_bytes: int = 1024 * 1024 * 1024
+    idle_timeout_s: int = 120  # above the balancer's and the server's, whose errors say more
+    max_duration_s: int = 3_660  # the balancer's own limit comes first
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for an address that is none, or no balancer."""
+        if not self.balancers:
+            raise ConfigError("the edge needs at least one balancer")
+        for address in (self.listen, self.admin, *self.balancers):
+            host_and_port(address)
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """The parts of host:port; raises ConfigError."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise ConfigError(f"an address looks like 127.0.0.1:8080, got {address!r}")
+    return host.strip("[]"), int(port)
