@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from chatterbox.engine.config import TOKEN_RATE_HZ
 
-_NEWS = 0.05  # weight of an observation: twenty make up most of what is believed
+_NEWS = 0.05  # weight of an observation, once there have been twenty
 _ENOUGH_VARIANCE = 0.25  # of sizes: with less, how the cost grows cannot be seen in the noise
 _OUTLIER = 4.0  # times what was expected; more is a hiccup of the machine
 
@@ -52,25 +52,31 @@ class Costs:
         """Rendering so many chunks together, the longest of so many tokens."""
         return self.chunk.seconds(tokens) * self.batch.seconds(chunks)
 
-    def utilisation(self, streams: int, *, slots: int, render_batch: int) -> float:
+    def utilisation(self, streams: int, slots: int, render_batch: int) -> float:
         """The part of each second that so many streams keep the device busy, in real time.
 
         Above 1 they cannot all be heard without gaps.
         """
-        decoded, rendered = min(streams, slots), min(streams, render_batch)
-        step = TOKEN_RATE_HZ * self.step.seconds(decoded) / decoded
-        render = self.render_per_s * self.batch.seconds(rendered) / rendered
-        return streams * (step + render + self.rest_per_s)
+        draw_s, render_s = self.token_s(streams, slots, render_batch)
+        return TOKEN_RATE_HZ * (draw_s + render_s)
 
-    def stream_limit(self, utilisation: float, *, slots: int, render_batch: int) -> int | None:
+    def token_s(self, streams: int, slots: int, render_batch: int) -> tuple[float, float]:
+        """What a token of each of so many streams takes to draw, and to render with all the rest."""
+        decoded = min(streams, slots)
+        draw_s = self.step.seconds(decoded) * streams / decoded
+        rendered = (1 + min(streams, render_batch)) / 2  # batches are seldom full
+        render_per_s = self.render_per_s * self.batch.seconds(rendered) / rendered
+        return draw_s, streams * (render_per_s + self.rest_per_s) / TOKEN_RATE_HZ
+
+    def stream_limit(self, utilisation: float, slots: int, render_batch: int) -> int | None:
         """The most streams whose utilisation is at most this; None before anything is known."""
         if self.step.one_s == 0.0 or self.render_per_s == 0.0:
             return None
         full = max(slots, render_batch)  # beyond it every further stream costs the same
         for streams in range(1, full + 1):
-            if self.utilisation(streams, slots=slots, render_batch=render_batch) > utilisation:
+            if self.utilisation(streams, slots, render_batch) > utilisation:
                 return streams - 1
-        each = self.utilisation(full, slots=slots, render_batch=render_batch) / full
+        each = self.utilisation(full, slots, render_batch) / full
         return int(utilisation / each)
 
 
@@ -109,6 +115,10 @@ class CapacityMeter:
         """The engine was busy for `seconds` with neither drawing nor rendering."""
         self._sums.rest_s += seconds
 
+    def forget_mix(self) -> None:
+        """Begin anew with what a second of audio takes; how the parts grow is kept."""
+        self._sums = _Sums()
+
     def _update(self) -> None:
         self.costs = Costs(
             step=self._step.cost,
@@ -131,7 +141,7 @@ class _Line:
         self.share: float | None = None
         self._size, self._seconds = 1.0, 0.0  # weighted means
         self._variance, self._covariance = 0.0, 0.0
-        self._is_empty = True
+        self._count = 0
 
     @property
     def cost(self) -> BatchCost:
@@ -139,15 +149,15 @@ class _Line:
         return BatchCost(self._seconds / (1 + share * (self._size - 1)), self.share)
 
     def observe(self, size: float, seconds: float) -> None:
-        if self._is_empty:
-            self._size, self._seconds, self._is_empty = size, seconds, False
-            return
-        seconds = min(seconds, _OUTLIER * self.cost.seconds(size))
+        if self._count:
+            seconds = min(seconds, _OUTLIER * self.cost.seconds(size))
+        self._count += 1
+        news = max(_NEWS, 1 / self._count)
         off_size, off_seconds = size - self._size, seconds - self._seconds
-        self._size += _NEWS * off_size
-        self._seconds += _NEWS * off_seconds
-        self._variance = (1 - _NEWS) * (self._variance + _NEWS * off_size**2)
-        self._covariance = (1 - _NEWS) * (self._covariance + _NEWS * off_size * off_seconds)
+        self._size += news * off_size
+        self._seconds += news * off_seconds
+        self._variance = (1 - news) * (self._variance + news * off_size**2)
+        self._covariance = (1 - news) * (self._covariance + news * off_size * off_seconds)
         if self._variance >= _ENOUGH_VARIANCE:
             slope = self._covariance / self._variance
             one_s = self._seconds - slope * (self._size - 1)

@@ -7,7 +7,7 @@ from typing import Protocol
 from chatterbox.audio.clip import Clip
 from chatterbox.engine.plan import Plan
 from chatterbox.engine.protocol import FamilyInfo
-from chatterbox.engine.sequence import Chunk, Sequence
+from chatterbox.engine.sequence import Chunk, Sequence, Utterance
 
 
 class Device(Protocol):
@@ -22,6 +22,12 @@ class Device(Protocol):
 
     def open(self) -> None:
         """Load, warm up and be ready to run at full speed."""
+
+    def trial(self, family: str) -> Utterance | None:
+        """Something to say in a voice that does not exist, to warm up and take the time.
+
+        None for a device that needs neither.
+        """
 
     def admit(self, sequence: Sequence) -> int:
         """Prepare a sequence that has just got its slot; returns the positions of its prefix.

@@ -100,13 +100,16 @@ class ModelDevice:
             warm_up(loaded.models, loaded.t3, loaded.s3gen, self._config)
 
     def trial(self, family: str) -> Utterance:
-        models = self._loaded[family].models
-        conditioning = nobody(models)
+        models, t3 = self._loaded[family].models, self._loaded[family].t3
+        conditioning, language = nobody(models), models.family.languages[0]
+        text = _TRIAL
+        while len(models.tokenizer.encode(text, language)) > t3.max_text_tokens:
+            text = text.rpartition(" ")[0]
         return Utterance(
-            text=_TRIAL,
+            text=text,
             family=family,
             voice="nobody",
-            language=models.family.languages[0],
+            language=language,
             sampling=Sampling(seed=0),
             conditioning=lambda: conditioning,
             awaited=False,

@@ -33,6 +33,19 @@ class EngineState(Enum):
     FAILED = "failed"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineLoad:
+    """How busy an engine was a moment ago."""
+
+    slots: int  # utterances that are decoded together
+    free_slots: int
+    waiting: int = 0  # utterances that wait for a slot
+    open_utterances: int = 0  # accepted and not yet over
+    streams: int = 0  # of listeners, that the device works for
+    stream_limit: int | None = None  # that it carries in real time, as measured; None: not known
+    queued_audio_s: float = 0.0  # about as much audio is still wanted of it
+
+
 class Engine(Protocol):
     """Turns utterances into streams of clips. Used from one event loop."""
 
@@ -45,11 +58,15 @@ class Engine(Protocol):
 
     @property
     def capacity(self) -> int:
-        """How many utterances it takes at once, speaking and waiting."""
+        """How many streams it takes at once, speaking and waiting."""
 
     @property
     def slots(self) -> int:
-        """How many of them speak together."""
+        """How many utterances are decoded together."""
+
+    @property
+    def load(self) -> EngineLoad:
+        """How busy it is. Cheap, and may be read from any thread."""
 
     @property
     def active_count(self) -> int:
@@ -59,7 +76,10 @@ class Engine(Protocol):
         """Load and warm up; returns when READY. Raises what made that impossible."""
 
     def submit(self, utterance: Utterance) -> SpeechStream:
-        """Accept an utterance, at once. Raises Overloaded when full, EngineStopped when not READY."""
+        """Accept an utterance, at once.
+
+        Raises Overloaded when it is full or would not speak soon, EngineStopped when not READY.
+        """
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
         """Take no more work, give what is open `drain_s` to end, fail the rest, and end."""

@@ -1,30 +1,35 @@
-"""Scheduler: who decodes next, whose audio is rendered next. Plain Python.
+"""Scheduler: who is let in, who decodes, whose audio is rendered next. Plain Python.
 
-    submit → WAITING → admit → READING → plan … → SPEAKING → commit … → VOICING → rendered … → DONE
+    submit → WAITING → admit → READING → plan … → SPEAKING → commit … → VOICING → delivered … → DONE
 
 It holds no tensor, reads no clock and waits for nothing; time comes in as an argument.
 """
 
-from collections import deque
 from collections.abc import Mapping
 
-from chatterbox.engine.config import EngineConfig
-from chatterbox.engine.plan import Plan, Prefill
+from chatterbox.engine.admission import Admission, Stream, stream_limit, streams_of
+from chatterbox.engine.capacity import Costs
+from chatterbox.engine.config import TOKEN_RATE_HZ, EngineConfig
+from chatterbox.engine.drawing import Drawing
+from chatterbox.engine.onset import can_last
+from chatterbox.engine.plan import Plan
+from chatterbox.engine.rendering import Rendering
 from chatterbox.engine.sequence import Chunk, Finish, Phase, Sequence
-from chatterbox.errors import Overloaded
-
-# A follow-up utterance is wanted when those before it have been played, not at once.
-FOLLOW_UP_SLACK_S = 4.0
 
 
 class Scheduler:
-    """Admits, plans and keeps account of every sequence until it is done or cancelled."""
+    """Admits, plans and keeps account of every sequence until it is done or cancelled.
+
+    `costs` is kept up to date by whoever measures them; without them nobody waits for capacity.
+    """
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
-        self.waiting: deque[Sequence] = deque()
+        self.costs = Costs()
+        self.waiting: list[Sequence] = []  # in order of submission
         self.running: list[Sequence] = []  # in slots, in order of admission
         self.voicing: list[Sequence] = []  # drawn to the end, audio outstanding
+        self._unheard: dict[Sequence, None] = {}  # rendered in part, and that not delivered
         self._free_slots: list[int] = list(range(config.slots))[::-1]
 
     @property
@@ -35,29 +40,49 @@ class Scheduler:
     def is_idle(self) -> bool:
         return self.open_count == 0
 
-    def submit(self, sequence: Sequence, *, now_s: float = 0.0) -> None:
-        """Queue a new sequence; raises Overloaded when the capacity is reached."""
-        if self.open_count >= self.config.capacity:
-            raise Overloaded(f"{self.open_count} utterances are already being spoken or waiting")
-        slack = 0.0 if sequence.utterance.awaited else FOLLOW_UP_SLACK_S
-        sequence.deadline_s = now_s + slack
+    @property
+    def free_slots(self) -> int:
+        return len(self._free_slots)
+
+    @property
+    def streams(self) -> set[Stream]:
+        """Those the device works for."""
+        return streams_of([*self.waiting, *self.running, *self.voicing])
+
+    @property
+    def stream_limit(self) -> int | None:
+        """The most of them that it carries in real time, as measured; None: no limit."""
+        return stream_limit(self.config, self.costs)
+
+    def submit(self, sequence: Sequence, *, now_s: float) -> None:
+        """Queue a new sequence."""
+        sequence.submitted_s = sequence.served_s = now_s
+        if sequence.listener is not None:
+            sequence.listener.joins(sequence)
         self.waiting.append(sequence)
 
-    def admit(self) -> Sequence | None:
-        """Give a slot to the next who waits, if one is free; tell `admitted` before anything else.
+    def admit(self, *, now_s: float) -> Sequence | None:
+        """Give a slot to the next who waits, if there is room; tell `admitted` what it reads.
 
         None as well while what is still to be read fills a turn: nobody gains by a slot then.
         """
         # Drawn sequences still hold tokens and vocoder state: they count, or a device whose
         # rendering falls behind would collect them without bound.
         room = 2 * self.config.slots - len(self.running) - len(self.voicing)
-        unread = sum(sequence.position_count - sequence.read_count for sequence in self.running)
         if not self.waiting or not self._free_slots or room <= 0:
             return None
-        if unread >= self.config.prefill_positions:
+        admission = Admission(
+            config=self.config,
+            costs=self.costs,
+            now_s=now_s,
+            waiting=self.waiting,
+            running=self.running,
+            voicing=self.voicing,
+            free_slots=len(self._free_slots),
+        )
+        chosen = admission.choose()
+        if chosen is None:
             return None
-        # First come, first served, among those with the nearest deadline.
-        chosen = min(self.waiting, key=lambda sequence: sequence.deadline_s)
         self.waiting.remove(chosen)
         chosen.phase = Phase.READING
         chosen.slot = self._free_slots.pop()
@@ -68,23 +93,14 @@ class Scheduler:
         """Record how much is to be read before the sequence speaks."""
         sequence.position_count = positions
 
-    def plan(self) -> Plan:
-        """The device's next turn: a bounded piece of what is to be read, a token for the rest."""
-        prefill: list[Prefill] = []
-        left = self.config.prefill_positions
-        for sequence in self.running:
-            if sequence.phase is Phase.READING and left > 0:
-                start, end = sequence.read_count, sequence.position_count
-                stop = min(end, start + left)
-                prefill.append(Prefill(sequence, start, stop, is_last=stop == end))
-                left -= stop - start
-        decode = tuple(s for s in self.running if s.phase is Phase.SPEAKING)
-        # The device has room for `max_speech_tokens` of each and no more.
-        room = min((self.config.max_speech_tokens - len(s.tokens) for s in decode), default=1)
-        return Plan(tuple(prefill), decode, min(self.config.steps_per_sync, room))
+    def plan(self, *, now_s: float) -> Plan:
+        """The device's next turn; see `Drawing`."""
+        slots_wanted = bool(self.waiting) and not self._free_slots
+        drawing = Drawing(self.config, self.costs, now_s)
+        return drawing.choose(self.running, self.voicing, slots_wanted=slots_wanted)
 
     def commit(
-        self, plan: Plan, drawn: Mapping[Sequence, tuple[int | None, ...]]
+        self, plan: Plan, drawn: Mapping[Sequence, tuple[int | None, ...]], *, now_s: float
     ) -> tuple[Sequence, ...]:
         """Record what a plan gave: tokens, None where the model ended; returns those now drawn.
 
@@ -103,72 +119,104 @@ class Scheduler:
                 if not sequence.is_drawn:  # what was drawn beyond the end is nothing
                     self._append(sequence, token)
             if sequence.is_drawn:
-                self._release_slot(sequence)
-                sequence.phase = Phase.VOICING if sequence.tokens else Phase.DONE
-                if sequence.tokens:
-                    self.voicing.append(sequence)
                 ended.append(sequence)
+                if sequence.tokens:
+                    self._release_slot(sequence)
+                    self.voicing.append(sequence)
+                    sequence.phase = Phase.VOICING
+                else:
+                    self._leave(sequence, now_s)
         return tuple(ended)
 
     def _append(self, sequence: Sequence, token: int | None) -> None:
+        config = self.config
         if token is None:
             sequence.finish = Finish.STOPPED
             return
         sequence.tokens.append(token)
-        if sequence.is_stuck(self.config.stuck_tokens):
+        if not sequence.repeats(config.hold_tokens + 1):
+            sequence.settled_count = len(sequence.tokens)
+        elif sequence.repeats(config.stuck_tokens):
+            # Nothing beyond what is kept was settled, so none of it can have been rendered.
+            del sequence.tokens[config.hold_tokens - config.stuck_tokens :]
             sequence.finish = Finish.STUCK
-        elif len(sequence.tokens) >= sequence.max_tokens:
+        if sequence.finish is None and len(sequence.tokens) >= sequence.max_tokens:
             sequence.finish = Finish.TOO_LONG
 
-    def ready_to_speak(self) -> tuple[Chunk, ...]:
-        """The chunks to render now, the most urgent first, at most `chunks_per_step`.
+    def ready_to_speak(self, *, now_s: float, idle: bool = False) -> tuple[Chunk, ...]:
+        """The chunks to render now, together, the most urgent first; see `Rendering`.
 
-        First sounds that a listener awaits come before everything else; the others by the
-        time at which playback will need them.
+        An `idle` device has nothing to draw, so that nothing is gained by waiting.
         """
-        chunks = [chunk for s in (*self.running, *self.voicing) if (chunk := self._next_chunk(s))]
-        chunks.sort(key=lambda chunk: _urgency(chunk.sequence))
-        return tuple(chunks[: self.config.chunks_per_step])
+        rendering = Rendering(self.config, self.costs, now_s, idle)
+        return rendering.choose([*self.running, *self.voicing])
 
-    def _next_chunk(self, sequence: Sequence) -> Chunk | None:
-        count, ahead = len(sequence.tokens), self.config.look_ahead_tokens
-        end = self.config.chunk_ends[sequence.chunk_index]
-        if sequence.is_drawn:
-            # A rest shorter than the look-ahead joins this chunk; it was never renderable alone.
-            is_last = count < end + ahead
-            return Chunk(sequence, sequence.voiced_count, count if is_last else end, is_last)
-        if count >= end + ahead:
-            return Chunk(sequence, sequence.voiced_count, end, is_last=False)
-        return None
-
-    def rendered(self, chunk: Chunk, *, duration_s: float, now_s: float) -> bool:
-        """Record that a chunk's audio was delivered; returns whether its sequence is DONE."""
+    def rendered(self, chunk: Chunk, *, now_s: float) -> None:
+        """Record that a chunk's audio is there."""
         sequence = chunk.sequence
         if sequence.phase is Phase.DONE:
-            return False  # cancelled while it was rendered
-        start_s = now_s if sequence.is_new else max(now_s, sequence.deadline_s)
-        sequence.deadline_s = start_s + duration_s
+            return  # cancelled while it was rendered
         sequence.voiced_count = chunk.end
         sequence.chunk_index += 1
-        if not chunk.is_last:
-            return False
-        self.voicing.remove(sequence)
-        sequence.phase = Phase.DONE
-        return True
+        sequence.served_s = now_s
+        self._unheard[sequence] = None
+        if self._should_hold(sequence, now_s):
+            assert sequence.listener is not None, "nobody else is kept waiting"
+            sequence.listener.waits_until(now_s + self.config.max_hold_s)
 
-    def cancel(self, sequence: Sequence) -> bool:
+    def audible(self, *, now_s: float) -> tuple[Sequence, ...]:
+        """Those whose audio is to be delivered now: all that there is of it."""
+        return tuple(s for s in self._unheard if not self._should_hold(s, now_s))
+
+    def _should_hold(self, sequence: Sequence, now_s: float) -> bool:
+        """Whether the listener had better begin later, and then need not stop again."""
+        listener = sequence.listener
+        if listener is None or sequence.is_heard or sequence.is_voiced:
+            return False
+        if not listener.is_first(sequence) or not listener.is_silent(now_s=now_s):
+            return False
+        if listener.begins_by_s is not None and now_s >= listener.begins_by_s:
+            return False
+        lead_s = sequence.voiced_count / TOKEN_RATE_HZ
+        return not self._can_last(sequence, lead_s=lead_s, streams=len(self.streams))
+
+    def _can_last(self, sequence: Sequence, *, lead_s: float, streams: int) -> bool:
+        """Whether a sequence with that much to be heard goes on without a gap, so many at work."""
+        config = self.config
+        _, render_s = self.costs.token_s(max(1, streams), config.slots, config.render_batch)
+        draw_s = self.costs.step.seconds(max(1, len(self.running)))
+        return can_last(sequence, config, lead_s=lead_s, draw_s=draw_s, render_s=render_s)
+
+    def delivered(self, sequence: Sequence, *, duration_s: float, now_s: float) -> bool:
+        """Record that what was rendered has gone out; returns whether the sequence is DONE."""
+        del self._unheard[sequence]
+        sequence.is_heard = True
+        if sequence.listener is not None:
+            sequence.listener.hears(sequence, duration_s, now_s=now_s)
+        if sequence.is_voiced:
+            self._leave(sequence, now_s)
+        return sequence.is_voiced
+
+    def cancel(self, sequence: Sequence, *, now_s: float) -> bool:
         """Drop a sequence wherever it is; its slot is free on return. False if already DONE."""
         if sequence.phase is Phase.DONE:
             return False
+        sequence.finish = Finish.CANCELLED
+        self._leave(sequence, now_s)
+        return True
+
+    def _leave(self, sequence: Sequence, now_s: float) -> None:
+        """Strike a sequence off the books, wherever it is."""
         if sequence.phase is Phase.WAITING:
             self.waiting.remove(sequence)
-        elif sequence.slot is not None:
-            self._release_slot(sequence)
-        else:
+        elif sequence.phase is Phase.VOICING:
             self.voicing.remove(sequence)
+        else:
+            self._release_slot(sequence)
         sequence.phase = Phase.DONE
-        sequence.finish = Finish.CANCELLED
-        return True
+        self._unheard.pop(sequence, None)
+        if sequence.listener is not None:
+            sequence.listener.leaves(sequence, now_s=now_s)
 
     def _release_slot(self, sequence: Sequence) -> None:
         assert sequence.slot is not None, "a running sequence has a slot"
@@ -185,9 +233,3 @@ class Scheduler:
         assert all(s.phase is Phase.WAITING and s.slot is None for s in self.waiting)
         assert all(s.phase in (Phase.READING, Phase.SPEAKING) for s in self.running)
         assert all(s.phase is Phase.VOICING and s.slot is None for s in self.voicing)
-        assert self.open_count <= self.config.capacity
-
-
-def _urgency(sequence: Sequence) -> tuple[bool, float]:
-    awaited_first = sequence.is_new and sequence.utterance.awaited
-    return (not awaited_first, sequence.deadline_s)

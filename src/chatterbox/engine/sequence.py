@@ -1,10 +1,13 @@
 """Utterance, Sequence, Phase: what is asked of the engine, and how far it has come."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from chatterbox.engine.config import TOKEN_RATE_HZ
+from chatterbox.engine.listener import Listener
 from chatterbox.speech import Sampling
 
 if TYPE_CHECKING:
@@ -16,7 +19,9 @@ class Utterance:
     """The text of one generation and everything that decides how it sounds.
 
     `sampling.seed` is set. `conditioning` is called on the engine's thread, once, and may
-    raise a ChatterboxError, which then fails this utterance alone.
+    raise a ChatterboxError, which then fails this utterance alone. The utterances of one stream
+    share a `listener`; one that is alone needs none, and gets its own. Nobody listens to what is
+    not `awaited`: it is spoken with what others leave of the device.
     """
 
     text: str
@@ -25,7 +30,8 @@ class Utterance:
     language: str
     sampling: Sampling
     conditioning: "Callable[[], Conditioning]"
-    awaited: bool = True  # a listener waits for its first sound; False when others play before it
+    awaited: bool = True
+    listener: Listener | None = None
 
 
 class Phase(Enum):
@@ -53,15 +59,25 @@ class Sequence:
 
     utterance: Utterance
     max_tokens: int
+    expected_tokens: int = 0  # a guess from the text
+    listener: Listener | None = None  # None: nobody listens
+    submitted_s: float = 0.0  # on the engine's clock, as all times
+    served_s: float = 0.0  # when audio of it was rendered last, or it was submitted
     phase: Phase = Phase.WAITING
     slot: int | None = None
     position_count: int = 0  # of its prefix: voice and text; known once the device admitted it
     read_count: int = 0  # of them, those read so far
     tokens: list[int] = field(default_factory=list)  # speech tokens drawn so far
+    settled_count: int = 0  # the most tokens at which it was not repeating itself
     voiced_count: int = 0  # of them, those whose audio was rendered
     chunk_index: int = 0
+    is_heard: bool = False  # some of its audio was delivered
     finish: Finish | None = None
-    deadline_s: float = 0.0  # when its next chunk should be there, on the engine's clock
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has no slot yet."""
+        return self.phase is Phase.WAITING
 
     @property
     def is_drawn(self) -> bool:
@@ -69,11 +85,34 @@ class Sequence:
         return self.finish is not None
 
     @property
+    def is_voiced(self) -> bool:
+        """Whether all of its audio was rendered."""
+        return self.is_drawn and self.voiced_count == len(self.tokens)
+
+    @property
     def is_new(self) -> bool:
         """Whether nothing of it has been rendered yet."""
         return self.chunk_index == 0
 
-    def is_stuck(self, length: int) -> bool:
+    @property
+    def deadline_s(self) -> float:
+        """When its next chunk should be there."""
+        return math.inf if self.listener is None else self.listener.deadline_s(self)
+
+    @property
+    def sure_tokens(self) -> int:
+        """A length it will have, rather too short than too long."""
+        count = len(self.tokens)
+        return count if self.is_drawn else max(count, self.expected_tokens // 2)
+
+    @property
+    def owed_s(self) -> float:
+        """About how much of its audio is still to be made."""
+        count = len(self.tokens)
+        expected = count if self.is_drawn else max(count, self.expected_tokens)
+        return (expected - self.voiced_count) / TOKEN_RATE_HZ
+
+    def repeats(self, length: int) -> bool:
         """Whether its last `length` tokens are one pattern of at most eight, repeated."""
         tail = self.tokens[-length:]
         if len(tail) < length:
@@ -97,6 +136,10 @@ class Chunk:
     start: int
     end: int
     is_last: bool
+
+    @property
+    def token_count(self) -> int:
+        return self.end - self.start
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,13 @@ import numpy as np
 
 from chatterbox.audio.clip import Clip
 from chatterbox.audio.stitch import fade_in, fade_out
+from chatterbox.engine import pace
 from chatterbox.engine.config import TOKEN_RATE_HZ, EngineConfig
 from chatterbox.engine.engine import DeviceEngine
 from chatterbox.engine.plan import Plan
 from chatterbox.engine.protocol import FamilyInfo
-from chatterbox.engine.sequence import Chunk, Sequence
+from chatterbox.engine.sequence import Chunk, Sequence, Utterance
 from chatterbox.speech import Sampling
-
-TOKENS_PER_CHARACTER = 1.7  # as people speak: about 15 characters a second
 
 TONE_FAMILY = FamilyInfo(
     id="tone",
@@ -55,10 +54,13 @@ class ToneDevice:
     @staticmethod
     def token_count(text: str) -> int:
         """How many tokens this text is spoken with."""
-        return max(4, round(len(text) * TOKENS_PER_CHARACTER))
+        return pace.usual_tokens(text)
 
     def open(self) -> None:
         """Nothing to load."""
+
+    def trial(self, family: str) -> Utterance | None:
+        return None
 
     def admit(self, sequence: Sequence) -> int:
         return len(sequence.utterance.text)

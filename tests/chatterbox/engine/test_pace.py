@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatterbox.engine.pace import least_tokens, most_tokens
+from chatterbox.engine.pace import least_tokens, most_tokens, usual_tokens
 
 TEXTS = [
     "Hi.",
@@ -15,8 +15,12 @@ TEXTS = [
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_the_usual_pace_lies_well_inside(text: str) -> None:
-    usual = max(5, 1.7 * len(text))
-    assert least_tokens(text) < usual < most_tokens(text)
+    assert least_tokens(text) < usual_tokens(text) < most_tokens(text)
+
+
+def test_everyday_english_takes_its_usual_pace() -> None:
+    assert usual_tokens("The quick brown fox jumps over the lazy dog.") == 75
+    assert usual_tokens("\u4eca\u5929\u5929\u6c14\u5f88\u597d") == 34, "four syllables a second"
 
 
 def test_what_is_spelled_out_takes_longer() -> None:

@@ -2,17 +2,21 @@
 
 import itertools
 from collections.abc import Callable
+from collections.abc import Sequence as Several
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatterbox.engine.config import EngineConfig
+from chatterbox.engine.capacity import BatchCost, Costs
+from chatterbox.engine.config import TOKEN_RATE_HZ, EngineConfig
+from chatterbox.engine.listener import Listener
 from chatterbox.engine.plan import Plan, Prefill
 from chatterbox.engine.scheduler import Scheduler
 from chatterbox.engine.sequence import Chunk, Finish, Phase, Sequence, Utterance
-from chatterbox.errors import ConfigError, Overloaded
+from chatterbox.errors import ConfigError
 from chatterbox.speech import Sampling
 
 if TYPE_CHECKING:
@@ -21,7 +25,9 @@ if TYPE_CHECKING:
 NO_VOICE = cast("Callable[[], Conditioning]", None)
 
 
-def sequence(*, max_tokens: int = 100, awaited: bool = True) -> Sequence:
+def sequence(
+    *, max_tokens: int = 100, awaited: bool = True, listener: Listener | None = None
+) -> Sequence:
     utterance = Utterance(
         text="text",
         family="tone",
@@ -31,20 +37,39 @@ def sequence(*, max_tokens: int = 100, awaited: bool = True) -> Sequence:
         conditioning=NO_VOICE,
         awaited=awaited,
     )
-    return Sequence(utterance=utterance, max_tokens=max_tokens)
+    return Sequence(
+        utterance=utterance,
+        max_tokens=max_tokens,
+        listener=(listener or Listener()) if awaited else None,
+    )
 
 
-def draw(scheduler: Scheduler, token: Callable[[Sequence], int | None]) -> tuple[Sequence, ...]:
-    admit(scheduler)
-    plan = scheduler.plan()
+def draw(
+    scheduler: Scheduler, token: Callable[[Sequence], int | None], *, now_s: float = 0.0
+) -> tuple[Sequence, ...]:
+    admit(scheduler, now_s=now_s)
+    plan = scheduler.plan(now_s=now_s)
     drawn = {piece.sequence: (token(piece.sequence),) for piece in plan.prefill if piece.is_last}
-    return scheduler.commit(plan, drawn | {s: (token(s),) for s in plan.decode})
+    drawn |= {s: (token(s),) for s in plan.decode}
+    return scheduler.commit(plan, drawn, now_s=now_s)
 
 
-def admit(scheduler: Scheduler, *, positions: int = 10) -> tuple[Sequence, ...]:
+def speak(scheduler: Scheduler, *, now_s: float = 0.0, idle: bool = True) -> tuple[Chunk, ...]:
+    """Render and deliver what is due; nothing waits for a larger batch when `idle`."""
+    chunks = scheduler.ready_to_speak(now_s=now_s, idle=idle)
+    for chunk in chunks:
+        scheduler.rendered(chunk, now_s=now_s)
+        if chunk.sequence in scheduler.audible(now_s=now_s):
+            scheduler.delivered(
+                chunk.sequence, duration_s=chunk.token_count / TOKEN_RATE_HZ, now_s=now_s
+            )
+    return chunks
+
+
+def admit(scheduler: Scheduler, *, positions: int = 10, now_s: float = 0.0) -> tuple[Sequence, ...]:
     """Everyone who gets a slot now."""
     admitted = []
-    while (s := scheduler.admit()) is not None:
+    while (s := scheduler.admit(now_s=now_s)) is not None:
         scheduler.admitted(s, positions)
         admitted.append(s)
     return tuple(admitted)
@@ -57,13 +82,13 @@ def counting(s: Sequence) -> int:
 def test_a_drawn_sequence_frees_its_slot_for_the_next_one() -> None:
     scheduler = Scheduler(EngineConfig(slots=1, max_waiting=2))
     first, second = sequence(max_tokens=1), sequence()
-    scheduler.submit(first)
-    scheduler.submit(second)
+    scheduler.submit(first, now_s=0.0)
+    scheduler.submit(second, now_s=0.0)
 
     assert admit(scheduler) == (first,)
-    plan = scheduler.plan()
+    plan = scheduler.plan(now_s=0.0)
     assert plan == Plan((Prefill(first, 0, 10, is_last=True),), ())
-    assert scheduler.commit(plan, {first: (7,)}) == (first,)
+    assert scheduler.commit(plan, {first: (7,)}, now_s=0.0) == (first,)
     assert first.phase is Phase.VOICING
     assert admit(scheduler) == (second,)
 
@@ -71,12 +96,12 @@ def test_a_drawn_sequence_frees_its_slot_for_the_next_one() -> None:
 def test_running_sequences_decode_while_newcomers_prefill() -> None:
     scheduler = Scheduler(EngineConfig(slots=3))
     first, second = sequence(), sequence()
-    scheduler.submit(first)
+    scheduler.submit(first, now_s=0.0)
     draw(scheduler, counting)
-    scheduler.submit(second)
+    scheduler.submit(second, now_s=0.0)
     admit(scheduler)
 
-    plan = scheduler.plan()
+    plan = scheduler.plan(now_s=0.0)
 
     assert plan.decode == (first,)
     assert plan.prefill == (Prefill(second, 0, 10, is_last=True),)
@@ -85,18 +110,18 @@ def test_running_sequences_decode_while_newcomers_prefill() -> None:
 def test_prefixes_are_read_in_bounded_pieces_while_others_speak() -> None:
     scheduler = Scheduler(EngineConfig(slots=5, prefill_positions=100))
     speaking, long, after = sequence(), sequence(), sequence()
-    scheduler.submit(speaking)
+    scheduler.submit(speaking, now_s=0.0)
     draw(scheduler, counting)
-    scheduler.submit(long)
-    scheduler.submit(after)
+    scheduler.submit(long, now_s=0.0)
+    scheduler.submit(after, now_s=0.0)
     pieces = []
     for _ in range(4):
         admit(scheduler, positions=150)
-        plan = scheduler.plan()
+        plan = scheduler.plan(now_s=0.0)
         assert plan.decode[0] is speaking
         pieces.append([(p.sequence, p.start, p.stop, p.is_last) for p in plan.prefill])
         first_tokens = {p.sequence: (1,) for p in plan.prefill if p.is_last}
-        scheduler.commit(plan, first_tokens | dict.fromkeys(plan.decode, (1,)))
+        scheduler.commit(plan, first_tokens | dict.fromkeys(plan.decode, (1,)), now_s=0.0)
     assert pieces == [
         [(long, 0, 100, False)],
         [(long, 100, 150, True), (after, 0, 50, False)],
@@ -109,131 +134,80 @@ def test_prefixes_are_read_in_bounded_pieces_while_others_speak() -> None:
 def test_tokens_beyond_the_end_or_the_limit_are_dropped() -> None:
     scheduler = Scheduler(EngineConfig(slots=2, steps_per_sync=4))
     ending, limited = sequence(), sequence(max_tokens=3)
-    scheduler.submit(ending)
-    scheduler.submit(limited)
+    scheduler.submit(ending, now_s=0.0)
+    scheduler.submit(limited, now_s=0.0)
     draw(scheduler, counting)
-    plan = scheduler.plan()
+    plan = scheduler.plan(now_s=0.0)
     assert plan.steps == 4
-    scheduler.commit(plan, {ending: (1, 2, None), limited: (1, 2, 3, 4)})
+    scheduler.commit(plan, {ending: (1, 2, None), limited: (1, 2, 3, 4)}, now_s=0.0)
     assert (ending.tokens, ending.finish) == ([0, 1, 2], Finish.STOPPED)
     assert (limited.tokens, limited.finish) == ([0, 1, 2], Finish.TOO_LONG)
-
-
-def test_a_full_scheduler_refuses_at_once() -> None:
-    scheduler = Scheduler(EngineConfig(slots=1, max_waiting=1))
-    scheduler.submit(sequence())
-    scheduler.submit(sequence())
-    with pytest.raises(Overloaded):
-        scheduler.submit(sequence())
 
 
 @pytest.mark.parametrize("steps", [0, 1, 30])
 def test_cancelling_frees_the_slot_at_once(steps: int) -> None:
     scheduler = Scheduler(EngineConfig(slots=1, max_waiting=1))
     leaving, staying = sequence(), sequence()
-    scheduler.submit(leaving)
+    scheduler.submit(leaving, now_s=0.0)
     for _ in range(steps):
         draw(scheduler, counting)
-    scheduler.submit(staying)
+    scheduler.submit(staying, now_s=0.0)
 
-    assert scheduler.cancel(leaving)
-    assert not scheduler.cancel(leaving)
+    assert scheduler.cancel(leaving, now_s=0.0)
+    assert not scheduler.cancel(leaving, now_s=0.0)
     assert admit(scheduler) == (staying,)
 
 
 def test_a_sequence_cancelled_while_it_is_read_frees_its_slot() -> None:
     scheduler = Scheduler(EngineConfig(slots=1, max_waiting=1, prefill_positions=4))
     leaving, staying = sequence(), sequence()
-    scheduler.submit(leaving)
+    scheduler.submit(leaving, now_s=0.0)
     draw(scheduler, counting)
     assert leaving.phase is Phase.READING
-    scheduler.submit(staying)
-    scheduler.cancel(leaving)
+    scheduler.submit(staying, now_s=0.0)
+    scheduler.cancel(leaving, now_s=0.0)
     assert admit(scheduler) == (staying,)
 
 
 def test_a_token_drawn_for_a_sequence_cancelled_meanwhile_is_ignored() -> None:
     scheduler = Scheduler(EngineConfig(slots=2))
     leaving = sequence()
-    scheduler.submit(leaving)
+    scheduler.submit(leaving, now_s=0.0)
     admit(scheduler)
-    plan = scheduler.plan()
-    scheduler.cancel(leaving)
-    assert scheduler.commit(plan, {leaving: (5,)}) == ()
+    plan = scheduler.plan(now_s=0.0)
+    scheduler.cancel(leaving, now_s=0.0)
+    assert scheduler.commit(plan, {leaving: (5,)}, now_s=0.0) == ()
     assert scheduler.is_idle
 
 
 def test_the_first_chunk_is_ready_after_the_first_dozen_tokens() -> None:
     scheduler = Scheduler(EngineConfig(first_chunk_tokens=12, look_ahead_tokens=3))
     speaking = sequence()
-    scheduler.submit(speaking)
+    scheduler.submit(speaking, now_s=0.0)
     for _ in range(11):
         draw(scheduler, counting)
-        assert scheduler.ready_to_speak() == ()
+        assert scheduler.ready_to_speak(now_s=0.0, idle=True) == ()
     draw(scheduler, counting)
-    assert scheduler.ready_to_speak() == (Chunk(speaking, 0, 9, is_last=False),)
+    assert scheduler.ready_to_speak(now_s=0.0, idle=True) == (Chunk(speaking, 0, 9, is_last=False),)
 
 
 def test_an_utterance_shorter_than_a_chunk_is_one_chunk() -> None:
     scheduler = Scheduler(EngineConfig())
     brief = sequence(max_tokens=3)
-    scheduler.submit(brief)
+    scheduler.submit(brief, now_s=0.0)
     for _ in range(3):
         draw(scheduler, counting)
-    assert scheduler.ready_to_speak() == (Chunk(brief, 0, 3, is_last=True),)
+    assert scheduler.ready_to_speak(now_s=0.0, idle=True) == (Chunk(brief, 0, 3, is_last=True),)
 
 
 def test_an_utterance_without_speech_is_done_without_audio() -> None:
     scheduler = Scheduler(EngineConfig())
     mute = sequence()
-    scheduler.submit(mute)
+    scheduler.submit(mute, now_s=0.0)
     assert draw(scheduler, lambda _: None) == (mute,)
     assert mute.phase is Phase.DONE
-    assert scheduler.ready_to_speak() == ()
+    assert scheduler.ready_to_speak(now_s=0.0, idle=True) == ()
     assert scheduler.is_idle
-
-
-def test_first_sounds_that_are_awaited_come_before_follow_ups() -> None:
-    scheduler = Scheduler(EngineConfig(slots=3))
-    follow_up, awaited = sequence(awaited=False), sequence()
-    scheduler.submit(follow_up, now_s=0.0)
-    scheduler.submit(awaited, now_s=1.0)
-    for _ in range(12):
-        draw(scheduler, counting)
-
-    (first,) = scheduler.ready_to_speak()
-    assert first.sequence is awaited
-    scheduler.rendered(first, duration_s=0.36, now_s=1.5)
-    for _ in range(30):
-        draw(scheduler, counting)
-    (second,) = scheduler.ready_to_speak()
-    assert second.sequence is awaited, "what is playing runs out before the follow-up is due"
-
-
-def test_a_follow_up_is_not_starved_by_newcomers() -> None:
-    scheduler = Scheduler(EngineConfig(slots=2))
-    old, new = sequence(awaited=False), sequence()
-    scheduler.submit(old, now_s=0.0)
-    draw(scheduler, counting)
-    scheduler.submit(new, now_s=100.0)
-    for _ in range(12):
-        draw(scheduler, counting)
-    (first,) = scheduler.ready_to_speak()
-    scheduler.rendered(first, duration_s=0.36, now_s=100.0)
-    (second,) = scheduler.ready_to_speak()
-    assert {first.sequence, second.sequence} == {old, new}
-
-
-def test_repetition_is_cut() -> None:
-    scheduler = Scheduler(EngineConfig(stuck_tokens=20))
-    looping = sequence(max_tokens=500)
-    scheduler.submit(looping)
-    steps = 0
-    while looping.phase is not Phase.VOICING:
-        draw(scheduler, lambda s: len(s.tokens) if len(s.tokens) < 30 else len(s.tokens) % 3)
-        steps += 1
-    assert looping.finish is Finish.STUCK
-    assert steps == 50
 
 
 @pytest.mark.parametrize(
@@ -246,7 +220,11 @@ def test_repetition_is_cut() -> None:
         {"first_chunk_tokens": 3, "look_ahead_tokens": 3},
         {"chunk_growth": 0.5},
         {"max_chunk_tokens": 5},
-        {"stuck_tokens": 2},
+        {"hold_tokens": 8},
+        {"stuck_tokens": 16},
+        {"render_batch": 0},
+        {"low_lead_s": 9.0},
+        {"max_utilisation": -1.0},
     ],
 )
 def test_bounds_that_cannot_work_are_refused(wrong: dict[str, float]) -> None:
@@ -254,84 +232,273 @@ def test_bounds_that_cannot_work_are_refused(wrong: dict[str, float]) -> None:
         EngineConfig(**wrong)  # type: ignore[arg-type]
 
 
-def chunks_of(token_count: int, config: EngineConfig, pauses: list[int]) -> list[tuple[int, int]]:
-    """How a sequence of this length is cut when rendering lags behind by `pauses`."""
+def test_while_rendering_falls_behind_nobody_new_is_let_in() -> None:
+    scheduler = Scheduler(EngineConfig(slots=2))
+    for _ in range(6):
+        scheduler.submit(sequence(max_tokens=1), now_s=0.0)
+    for _ in range(6):
+        draw(scheduler, counting)
+    assert len(scheduler.voicing) == 4
+    speak(scheduler)
+    assert len(admit(scheduler)) == 1
+
+
+COSTS = Costs(
+    step=BatchCost(0.010, 0.1),
+    chunk=BatchCost(0.004, 1.0),  # 4 ms a token
+    batch=BatchCost(1.0, 0.2),
+    render_per_s=0.1,
+)
+
+
+def heard(scheduler: Scheduler, listener: Listener, *, now_s: float, tokens: int = 12) -> Sequence:
+    """An utterance of which the first chunk has been heard, and so many tokens drawn."""
+    s = sequence(listener=listener)
+    scheduler.submit(s, now_s=now_s)
+    while len(s.tokens) < 12:
+        draw(scheduler, counting, now_s=now_s)
+    while s.is_new:
+        speak(scheduler, now_s=now_s)
+    while len(s.tokens) < tokens:
+        draw(scheduler, counting, now_s=now_s)
+    return s
+
+
+def test_first_sounds_come_before_what_goes_on() -> None:
+    scheduler = Scheduler(EngineConfig(slots=3))
+    going_on = heard(scheduler, Listener(), now_s=0.0, tokens=40)
+    newcomer = sequence()
+    scheduler.submit(newcomer, now_s=0.1)
+    while len(newcomer.tokens) < 12:
+        draw(scheduler, counting, now_s=0.1)
+    assert [c.sequence for c in speak(scheduler, now_s=0.1)] == [newcomer]
+    assert [c.sequence for c in speak(scheduler, now_s=0.1)] == [going_on]
+
+
+def test_a_first_sound_waits_when_someone_else_would_hear_a_gap_for_it() -> None:
+    scheduler = Scheduler(EngineConfig(slots=3))
+    going_on = heard(scheduler, Listener(), now_s=0.0, tokens=40)
+    newcomer = sequence()
+    scheduler.submit(newcomer, now_s=0.1)
+    while len(newcomer.tokens) < 12:
+        draw(scheduler, counting, now_s=0.1)
+    scheduler.costs = COSTS  # 14 tokens take 56 ms, and nine more take 36 ms
+    assert [c.sequence for c in speak(scheduler, now_s=0.36 - 0.08)] == [going_on]
+    assert [c.sequence for c in speak(scheduler, now_s=0.36 - 0.01)] == [newcomer]
+
+
+def test_whose_audio_ends_first_is_served_first() -> None:
+    scheduler = Scheduler(EngineConfig(slots=3, render_batch=1))
+    later = heard(scheduler, Listener(), now_s=1.0, tokens=30)
+    sooner = heard(scheduler, Listener(), now_s=0.5, tokens=30)
+    assert [c.sequence for c in speak(scheduler, now_s=1.0)] == [sooner]
+    assert [c.sequence for c in speak(scheduler, now_s=1.0)] == [later]
+
+
+def test_the_next_utterance_is_due_when_those_before_it_have_been_heard() -> None:
+    scheduler = Scheduler(EngineConfig(slots=3, render_batch=1))
+    listener = Listener()
+    first = heard(scheduler, listener, now_s=0.0)
+    first.max_tokens = 50
+    second, other = sequence(max_tokens=50, listener=listener), sequence(max_tokens=50)
+    scheduler.submit(second, now_s=0.0)
+    scheduler.submit(other, now_s=0.3)
+    for _ in range(60):
+        draw(scheduler, counting, now_s=0.3)
+    order = []
+    while chunks := speak(scheduler, now_s=0.3):
+        order += [chunk.sequence for chunk in chunks]
+    # Theirs end at 0.36, 0.92, 1.72 and at 0.66, 1.22, 2.02; that of `second` begins at 2.0.
+    assert order[:8] == [other, first, other, first, other, first, second, other]
+    assert listener.clock.runs_dry_s == pytest.approx(4.0)
+
+
+def test_what_was_rendered_before_its_turn_is_heard_when_the_turn_comes() -> None:
+    scheduler = Scheduler(EngineConfig(slots=2))
+    listener = Listener()
+    first, second = sequence(listener=listener), sequence(max_tokens=12, listener=listener)
+    scheduler.submit(first, now_s=0.0)
+    scheduler.submit(second, now_s=0.0)
+    listener.hears(first, 1.0, now_s=0.0)
+    listener.hears(second, 2.0, now_s=0.5)
+    assert listener.clock.runs_dry_s == 1.0
+    assert listener.deadline_s(second) == 3.0
+    scheduler.cancel(first, now_s=0.8)
+    assert listener.clock.runs_dry_s == 3.0
+
+
+def test_who_is_far_ahead_pauses_while_somebody_is_short_and_works_on_when_nobody_is() -> None:
+    scheduler = Scheduler(EngineConfig(slots=3))
+    ahead = heard(scheduler, Listener(), now_s=0.0)
+    assert ahead.listener is not None
+    ahead.listener.hears(ahead, 20.0, now_s=0.0)
+    assert scheduler.plan(now_s=0.0).decode == (ahead,)
+    newcomer = sequence()
+    scheduler.submit(newcomer, now_s=0.0)
+    draw(scheduler, counting, now_s=0.0)
+    assert scheduler.plan(now_s=0.0).decode == (newcomer,)
+    while newcomer.is_new:
+        draw(scheduler, counting, now_s=0.0)
+        speak(scheduler, now_s=0.0)
+    assert set(scheduler.plan(now_s=0.0).decode) == {ahead, newcomer}, "0.36 s are enough for now"
+    assert scheduler.plan(now_s=0.2).decode == (newcomer,)
+
+
+def test_what_nobody_listens_to_leaves_slots_to_listeners() -> None:
+    scheduler = Scheduler(EngineConfig(slots=4))
+    offline = [sequence(awaited=False) for _ in range(4)]
+    for s in offline:
+        scheduler.submit(s, now_s=0.0)
+    draw(scheduler, counting)
+    assert len(scheduler.running) == 3
+    newcomer = sequence()
+    scheduler.submit(newcomer, now_s=0.0)
+    assert admit(scheduler) == (newcomer,)
+
+
+def test_a_newcomer_waits_for_capacity_and_the_first_stream_does_not() -> None:
+    scheduler = Scheduler(EngineConfig(slots=4))
+    scheduler.costs = Costs(step=BatchCost(0.1, 1.0), render_per_s=1.0)  # slower than real time
+    listener, newcomer = Listener(), sequence()
+    only = heard(scheduler, listener, now_s=0.0)
+    scheduler.submit(newcomer, now_s=0.0)
+    next_of_the_only = sequence(listener=listener)
+    scheduler.submit(next_of_the_only, now_s=0.0)
+    assert admit(scheduler) == (next_of_the_only,)
+    assert scheduler.waiting == [newcomer]
+    scheduler.cancel(only, now_s=0.0)
+    assert admit(scheduler) == ()
+    scheduler.cancel(next_of_the_only, now_s=0.0)
+    assert admit(scheduler) == (newcomer,)
+
+
+def test_a_conversation_that_paused_comes_before_newcomers() -> None:
+    scheduler = Scheduler(EngineConfig(slots=1))
+    listener = Listener()
+    said = heard(scheduler, listener, now_s=0.0)
+    newcomer, answer = sequence(), sequence(listener=listener)
+    scheduler.submit(newcomer, now_s=50.0)
+    scheduler.submit(answer, now_s=60.0)
+    scheduler.cancel(said, now_s=60.0)
+    assert admit(scheduler, now_s=60.0) == (answer,)
+
+
+def test_chunks_of_like_length_are_rendered_together() -> None:
+    scheduler = Scheduler(EngineConfig(slots=6, render_batch=4, render_tokens=60))
+    scheduler.costs = COSTS
+    crowd = [sequence() for _ in range(6)]
+    for s in crowd:
+        scheduler.submit(s, now_s=0.0)
+    while any(len(s.tokens) < 12 for s in crowd):
+        draw(scheduler, counting)
+    assert [len(speak(scheduler)) for _ in range(2)] == [4, 2]
+    while any(len(s.tokens) < 30 for s in crowd):
+        draw(scheduler, counting)
+    batch = speak(scheduler)
+    assert {(c.start, c.end) for c in batch} == {(9, 23)}
+    assert len(batch) == 4, "and 60 tokens at most"
+
+
+def test_a_first_sound_is_not_kept_for_company() -> None:
+    scheduler = Scheduler(EngineConfig(slots=6))
+    scheduler.costs = replace(COSTS, batch=BatchCost(1.0, 0.9))  # together is hardly cheaper
+    crowd = [sequence() for _ in range(3)]
+    for s in crowd:
+        scheduler.submit(s, now_s=0.0)
+    while any(len(s.tokens) < 12 for s in crowd):
+        draw(scheduler, counting)
+    assert len(speak(scheduler)) == 1
+
+
+def test_first_sounds_are_kept_back_until_they_last_or_for_a_while() -> None:
+    config = EngineConfig(slots=4, max_hold_s=1.5)
     scheduler = Scheduler(config)
-    s = sequence(max_tokens=token_count)
-    scheduler.submit(s)
-    cuts: list[tuple[int, int]] = []
+    speaking = sequence()
+    scheduler.submit(speaking, now_s=0.0)
+    scheduler.costs = Costs(step=BatchCost(0.015), chunk=BatchCost(0.01), render_per_s=0.25)
+    while len(speaking.tokens) < 12:
+        draw(scheduler, counting)
+    for chunk in scheduler.ready_to_speak(now_s=0.3):
+        scheduler.rendered(chunk, now_s=0.3)
+    assert scheduler.audible(now_s=0.3) == (), "14 tokens more take longer than nine sound"
+    assert scheduler.audible(now_s=1.7) == (), "but then for 1.5 s"
+    assert scheduler.audible(now_s=1.8) == (speaking,)
+    while len(speaking.tokens) < 40:
+        draw(scheduler, counting, now_s=0.8)
+    assert scheduler.audible(now_s=0.8) == (speaking,), "what is drawn needs only be rendered"
+
+
+def test_a_repetition_is_cut_and_not_heard_for_longer_than_a_sound_is_held() -> None:
+    scheduler = Scheduler(EngineConfig(stuck_tokens=50, hold_tokens=16))
+    looping = sequence(max_tokens=500)
+    scheduler.submit(looping, now_s=0.0)
+    steps = 0
+    while looping.phase is not Phase.VOICING:
+        draw(scheduler, lambda s: len(s.tokens) if len(s.tokens) < 30 else 30 + len(s.tokens) % 3)
+        steps += 1
+    assert looping.finish is Finish.STUCK
+    assert steps == 80
+    assert len(looping.tokens) == 30 + 16
+
+
+def chunks_of(
+    tokens: Several[int], config: EngineConfig, pauses: Several[int]
+) -> list[tuple[int, int, tuple[int, ...]]]:
+    """How these tokens are cut, with what follows each cut, when rendering lags by `pauses`."""
+    scheduler = Scheduler(config)
+    s = sequence(max_tokens=len(tokens))
+    scheduler.submit(s, now_s=0.0)
+    cuts: list[tuple[int, int, tuple[int, ...]]] = []
     step = 0
     while s.phase is not Phase.DONE:
-        draw(scheduler, counting)
+        draw(scheduler, lambda s: tokens[len(s.tokens)])
         step += 1
         if pauses and step % (pauses[step % len(pauses)] + 1) and not s.is_drawn:
             continue
-        for chunk in scheduler.ready_to_speak():
-            cuts.append((chunk.start, chunk.end))
-            scheduler.rendered(chunk, duration_s=1.0, now_s=0.0)
+        for chunk in scheduler.ready_to_speak(now_s=0.0):
+            ahead = chunk.end + config.look_ahead_tokens
+            cuts.append((chunk.start, chunk.end, tuple(s.tokens[chunk.end : ahead])))
+            scheduler.rendered(chunk, now_s=0.0)
+            scheduler.delivered(s, duration_s=1.0, now_s=0.0)
     return cuts
 
 
+RUNS = st.lists(
+    st.tuples(st.sampled_from([0, 1, 2]), st.integers(1, 60)), min_size=1, max_size=8
+)  # (period, length): 0 is speech, the others repeat themselves
+
+
+def spoken(runs: list[tuple[int, int]]) -> list[int]:
+    """Tokens with runs that repeat themselves."""
+    tokens: list[int] = []
+    for number, (period, length) in enumerate(runs):
+        base = 1000 * number
+        tokens += [base + (n % period if period else n) for n in range(length)]
+    return tokens
+
+
 @given(
-    token_count=st.integers(1, 300),
+    runs=RUNS,
     first=st.integers(4, 40),
+    ahead=st.integers(0, 3),
     growth=st.floats(1.0, 3.0),
     pauses=st.lists(st.integers(0, 50), max_size=5),
 )
-def test_chunks_cover_every_token_once_and_do_not_depend_on_timing(
-    token_count: int, first: int, growth: float, pauses: list[int]
+def test_chunks_cover_what_is_kept_once_and_do_not_depend_on_timing(
+    runs: list[tuple[int, int]], first: int, ahead: int, growth: float, pauses: list[int]
 ) -> None:
-    config = EngineConfig(first_chunk_tokens=first, chunk_growth=growth, max_speech_tokens=300)
-    cuts = chunks_of(token_count, config, pauses)
+    config = EngineConfig(
+        first_chunk_tokens=first,
+        look_ahead_tokens=ahead,
+        chunk_growth=growth,
+        max_speech_tokens=500,
+    )
+    tokens = spoken(runs)
+    cuts = chunks_of(tokens, config, pauses)
     assert cuts[0][0] == 0
-    assert cuts[-1][1] == token_count
+    assert cuts[-1][1] <= len(tokens)
     assert all(before[1] == after[0] for before, after in itertools.pairwise(cuts))
-    assert all(start < end for start, end in cuts)
-    assert cuts == chunks_of(token_count, config, [])
-
-
-ACTIONS = st.lists(
-    st.tuples(st.sampled_from(["submit", "step", "render", "cancel"]), st.integers(0, 1000)),
-    max_size=120,
-)
-
-
-@given(slots=st.integers(1, 4), max_waiting=st.integers(0, 4), actions=ACTIONS)
-def test_whatever_happens_slots_are_kept_and_everyone_gets_through(
-    slots: int, max_waiting: int, actions: list[tuple[str, int]]
-) -> None:
-    scheduler = Scheduler(EngineConfig(slots=slots, max_waiting=max_waiting))
-    known: list[Sequence] = []
-    now_s = 0.0
-
-    def render() -> None:
-        for chunk in scheduler.ready_to_speak():
-            scheduler.rendered(chunk, duration_s=0.04 * (chunk.end - chunk.start), now_s=now_s)
-
-    for action, number in actions:
-        now_s += 0.01
-        if action == "submit":
-            s = sequence(max_tokens=number % 60 + 1, awaited=number % 3 > 0)
-            if len([k for k in known if k.phase is not Phase.DONE]) < slots + max_waiting:
-                scheduler.submit(s, now_s=now_s)
-                known.append(s)
-            else:
-                with pytest.raises(Overloaded):
-                    scheduler.submit(s, now_s=now_s)
-        elif action == "cancel" and known:
-            scheduler.cancel(known[number % len(known)])
-        elif action == "render":
-            render()
-        else:
-            draw(scheduler, counting)
-        scheduler.check()
-
-    for _ in range(20_000):
-        if scheduler.is_idle:
-            break
-        draw(scheduler, counting)
-        render()
-    assert scheduler.is_idle
-    assert all(s.phase is Phase.DONE and s.slot is None for s in known)
-    for s in known:
-        assert s.finish is Finish.CANCELLED or s.voiced_count == len(s.tokens) == s.max_tokens
+    assert all(start < end for start, end, _ in cuts)
+    assert cuts == chunks_of(tokens, config, [])
+    if all(period == 0 or length < config.stuck_tokens for period, length in runs):
+        assert cuts[-1][1] == len(tokens)
