@@ -99,35 +99,35 @@ def compare_t3(sides: Sides, family: Family) -> Iterator[Row]:
     tokens = sides.extent.t3_tokens
     text_ids = sides.text_ids(tokens)
     theirs: list[float] = []
-    alone: dict[str, list[float]] = {precision: [] for precision in sides.ours}
-    together: dict[str, list[float]] = {precision: [] for precision in sides.ours}
+    alone: dict[str, list[dict[str, float]]] = {precision: [] for precision in sides.ours}
+    together: dict[str, list[dict[str, float]]] = {precision: [] for precision in sides.ours}
+    given = {"text_ids": text_ids, "tokens": tokens, "seed": SEED}
     for turn in sides.turns():
-        given = {"text_ids": text_ids, "tokens": tokens, "seed": SEED}
         their_rate = sides.reference.do("t3", **given)["tokens_per_s"]
-        rates = {p: ours.do("t3", streams=1, **given) for p, ours in sides.ours.items()}
+        one = {p: ours.do("t3", streams=1, **given) for p, ours in sides.ours.items()}
         many = {p: ours.do("t3", streams=MANY, **given) for p, ours in sides.ours.items()}
         if turn >= 0:
             theirs.append(their_rate)
             for precision in sides.ours:
-                alone[precision].append(rates[precision]["tokens_per_s"])
-                together[precision].append(many[precision]["tokens_per_s"])
-    for precision, ours in sides.ours.items():
+                alone[precision].append(one[precision])
+                together[precision].append(many[precision])
+    for precision, runs in alone.items():
         yield Row.rates(
             f"{family.id}: T3 decode, {precision}",
             theirs,
-            alone[precision],
+            [run["tokens_per_s"] for run in runs],
             unit="tokens/s",
             bar=Bar(value=1.3 if precision == "fp32" else 3.0),
-            limit=ours.do("t3_limit", streams=1, tokens=tokens)["tokens_per_s"],
+            limits=tuple(run["limit"] for run in runs),
         )
-    for precision, ours in sides.ours.items():
+    for precision, runs in together.items():
         yield Row.rates(
             f"{family.id}: T3 decode, {precision}, {MANY} streams : 1",
-            alone[precision],
-            together[precision],
+            [run["tokens_per_s"] for run in alone[precision]],
+            [run["tokens_per_s"] for run in runs],
             unit="tokens/s",
             bar=Bar(value=5.0),
-            limit=ours.do("t3_limit", streams=MANY, tokens=tokens)["tokens_per_s"],
+            limits=tuple(run["limit"] for run in runs),
         )
 
 

@@ -38,7 +38,7 @@ class Row:
     theirs: tuple[float, ...]  # the reference's, or what ours is compared with
     ours: tuple[float, ...]
     bar: Bar | None
-    limit: float | None = None  # of `ours`, from what the machine was measured to do
+    limits: tuple[float, ...] = ()  # of each of `ours`, from what the machine did just then
 
     @classmethod
     def rates(cls, name: str, theirs: Sequence[float], ours: Sequence[float], **rest: Any) -> "Row":
@@ -59,7 +59,10 @@ class Row:
     @property
     def share_of_limit(self) -> float | None:
         """How near ours comes to what the machine can do; rates alone have limits."""
-        return None if self.limit is None else statistics.median(self.ours) / self.limit
+        if not self.limits:
+            return None
+        pairs = zip(self.ours, self.limits, strict=True)
+        return statistics.median(our / limit for our, limit in pairs)
 
     @property
     def verdict(self) -> str:

@@ -51,7 +51,10 @@ class Ours:
         return {"text_ids": tokenizer.encode(utterance.text, utterance.language)}
 
     def t3(self, *, streams: int, tokens: int, text_ids: list[int], seed: int) -> dict[str, Any]:
-        """Draw `tokens` tokens for so many streams; the first comes with the prefix."""
+        """Draw `tokens` tokens for so many streams; the first comes with the prefix.
+
+        `limit` is what the memory allows right then, in tokens a second.
+        """
         choir = self._choirs.get((streams, tokens))
         if choir is None:
             config = choir_config(streams=streams, tokens=tokens, threads=self._conditions.threads)
@@ -59,14 +62,13 @@ class Ours:
         choir.begin(streams=streams, tokens=tokens, seed=seed)
         prefill_s = choir.read([text_ids] * streams)
         decode_s = choir.decode(tokens - 1)
-        return {"prefill_s": prefill_s, "tokens_per_s": streams * (tokens - 1) / decode_s}
-
-    def t3_limit(self, *, streams: int, tokens: int) -> dict[str, Any]:
-        """What memory allows at the end of the last `t3` of that kind."""
-        positions = self._choirs[streams, tokens].position_count
         bandwidth = read_bandwidth_gb_s(self._subject.models.device)
-        read = bytes_per_step(self._subject, positions)
-        return {"tokens_per_s": streams * bandwidth * 1e9 / sum(read)}
+        read = sum(bytes_per_step(self._subject, choir.position_count))
+        return {
+            "prefill_s": prefill_s,
+            "tokens_per_s": streams * (tokens - 1) / decode_s,
+            "limit": streams * bandwidth * 1e9 / read,
+        }
 
     def s3gen(self, *, tokens: int) -> dict[str, Any]:
         """Render random tokens whole: flow and vocoder apart, then with the prompt known."""

@@ -83,8 +83,11 @@ def choir_config(*, streams: int, tokens: int, threads: int) -> EngineConfig:
 
 
 def measure_t3(subject: Subject, advance: Advance) -> Iterator[Figure]:
-    """Tokens and prefix positions a second, all streams together, and the share of the limit."""
-    asked = subject.conditions
+    """Tokens and prefix positions a second, all streams together, and the share of the limit.
+
+    The bandwidth is measured after every turn: others on the machine take from both.
+    """
+    asked, device = subject.conditions, subject.models.device
     choir = Choir(
         subject,
         choir_config(streams=asked.streams, tokens=asked.tokens, threads=asked.threads),
@@ -93,21 +96,33 @@ def measure_t3(subject: Subject, advance: Advance) -> Iterator[Figure]:
     texts = [_text_ids(subject, number) for number in range(asked.streams)]
     reading: list[float] = []
     decoding: list[float] = []
+    bandwidths: list[float] = []
+    memory: tuple[Figure, ...] = ()
     for repeat in range(asked.repeats + 1):
         choir.begin(streams=asked.streams, tokens=asked.tokens, seed=asked.seed)
         read_s = choir.read(texts)
         positions = choir.position_count
         decode_s = choir.decode(steps)
-        if repeat > 0:  # the first one warms up
+        if repeat == 0:  # a warm-up; the memory, before the block that the bandwidth is read from
+            memory = tuple(peak_memory(device))
+        else:
             reading.append(positions / read_s)
             decoding.append(asked.streams * steps / decode_s)
+            bandwidths.append(read_bandwidth_gb_s(device))
         advance(1 / (asked.repeats + 1))
     yield Figure.of("tokens_per_s", decoding)
     yield Figure.of("steps_per_s", [rate / asked.streams for rate in decoding])
     yield Figure.of("prefill_positions_per_s", reading)
     yield Figure.of("prefix_positions", [positions])
-    yield from peak_memory(subject.models.device)  # before the block that the bandwidth needs
-    yield from _limit(subject, decoding, positions)
+    yield from memory
+    weights, cache = bytes_per_step(subject, positions)
+    yield Figure.of("weights_read_per_step_mb", [weights / MB])
+    yield Figure.of("cache_read_per_step_mb", [cache / MB])
+    yield Figure.of("read_bandwidth_gb_s", bandwidths)
+    limits = [asked.streams * each * 1e9 / (weights + cache) for each in bandwidths]
+    yield Figure.of("limit_tokens_per_s", limits)
+    shares = [rate / limit for rate, limit in zip(decoding, limits, strict=True)]
+    yield Figure.of("share_of_limit", shares)
 
 
 def decode_rates(subject: Subject, *, streams: int) -> list[float]:
@@ -128,18 +143,6 @@ def _text_ids(subject: Subject, number: int) -> list[int]:
     asked = subject.conditions
     text = subject.text(asked.tokens, random.Random(asked.seed + number))
     return subject.models.tokenizer.encode(text, subject.family.languages[0])
-
-
-def _limit(subject: Subject, decoding: list[float], positions: int) -> Iterator[Figure]:
-    """What a step reads, and how near the measured rate comes to reading it at full speed."""
-    weights, cache = bytes_per_step(subject, positions)
-    yield Figure.of("weights_read_per_step_mb", [weights / MB])
-    yield Figure.of("cache_read_per_step_mb", [cache / MB])
-    bandwidth = read_bandwidth_gb_s(subject.models.device)
-    yield Figure.of("read_bandwidth_gb_s", [bandwidth])
-    limit = subject.conditions.streams * bandwidth * 1e9 / (weights + cache)
-    yield Figure.of("limit_tokens_per_s", [limit])
-    yield Figure.of("share_of_limit", [rate / limit for rate in decoding])
 
 
 def bytes_per_step(subject: Subject, positions: int) -> tuple[int, int]:
