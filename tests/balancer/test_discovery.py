@@ -24,6 +24,13 @@ async def test_a_list_never_changes() -> None:
     assert [found async for found in discover("a:1", every_s=0.01)] == [{"a:1"}]
 
 
+def replace(path: Path, content: bytes) -> None:
+    """Change a file in one go, as an operator should."""
+    new = path.with_suffix(".new")
+    new.write_bytes(content)
+    new.replace(path)
+
+
 async def next_of(source: Any) -> frozenset[str]:
     async with asyncio.timeout(10):
         return await anext(source)
@@ -34,10 +41,9 @@ async def test_a_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
     path.write_text("a:1  # the old one\n\n# nothing here\nb:2\n")
     source = discover(f"file:{path}", every_s=0.01)
     assert await next_of(source) == {"a:1", "b:2"}
-    (tmp_path / "new").write_text("b:2\nc:3\n")
-    (tmp_path / "new").replace(path)
+    replace(path, b"b:2\nc:3\n")
     assert await next_of(source) == {"b:2", "c:3"}
-    path.write_text("")
+    replace(path, b"")
     assert await next_of(source) == frozenset()
     await source.aclose()
 
@@ -45,23 +51,29 @@ async def test_a_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda path: path.unlink(),
-        lambda path: path.write_text("nonsense"),
-        lambda path: path.write_bytes(b"\xff\xfe\x00"),
-        lambda path: path.write_text("a:1\n" * 200_000),
-        lambda path: path.write_text("\n".join(f"a:{n}" for n in range(MAX_BACKENDS + 1))),
+        None,
+        b"nonsense",
+        b"\xff\xfe\x00",
+        b"a:1\n" * 200_000,
+        b"\n".join(b"a:%d" % number for number in range(MAX_BACKENDS + 1)),
     ],
+    ids=["missing", "nonsense", "no text", "too large", "too many"],
 )
-async def test_a_file_that_cannot_be_read_changes_nothing(tmp_path: Path, damage: Any) -> None:
+async def test_a_file_that_cannot_be_read_changes_nothing(
+    tmp_path: Path, damage: bytes | None
+) -> None:
     path = tmp_path / "backends"
     path.write_text("a:1")
     source = discover(f"file:{path}", every_s=0.01)
     assert await next_of(source) == {"a:1"}
-    damage(path)
+    if damage is None:
+        path.unlink()
+    else:
+        replace(path, damage)
     upcoming = asyncio.create_task(anext(source))
     await asyncio.sleep(0.1)
     assert not upcoming.done()
-    path.write_text("b:2")
+    replace(path, b"b:2")
     async with asyncio.timeout(10):
         assert await upcoming == {"b:2"}
     await source.aclose()

@@ -35,35 +35,47 @@ async def monitored(address: str, *, service: str = HEALTH_SERVICE) -> AsyncIter
 
 
 @pytest.fixture
-def _one_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no check but the first be made, so that only the watch can tell."""
-    monkeypatch.setattr("balancer.monitor.CHECK_S", 600.0)
-
-
-@pytest.fixture
 def _quick_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("balancer.monitor.CHECK_S", 0.1)
 
 
-@pytest.mark.usefixtures("_one_check")
-async def test_a_watch_tells_every_change(backend: Any, settled: Any) -> None:
-    async with monitored(backend.address) as upstream:
+class Stuck(health_aio.HealthServicer):  # type: ignore[misc]
+    """Watches go on, and say nothing any more; checks are never answered."""
+
+    is_stuck = False
+
+    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if self.is_stuck:
+            await asyncio.Event().wait()
+        return await super().Check(request, context)
+
+
+@pytest.fixture
+def watched_only(scripted: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A backend that answers no check, and is in no hurry to be found out."""
+    monkeypatch.setattr("balancer.monitor.CHECK_S", 600.0)
+    scripted.health = Stuck()
+    scripted.health.is_stuck = True
+    return scripted
+
+
+async def test_a_watch_tells_every_change(watched_only: Any, settled: Any) -> None:
+    async with watched_only.running() as backend, monitored(backend.address) as upstream:
         for serving, answer in ((True, Answer.SERVING), (False, Answer.NOT_SERVING)) * 2:
             await backend.say(serving=serving)
             await settled(lambda answer=answer: upstream.health.answer is answer)
 
 
-@pytest.mark.usefixtures("_one_check")
 async def test_a_watch_that_breaks_tells_that_the_backend_is_gone(
-    scripted: Any, settled: Any
+    watched_only: Any, settled: Any
 ) -> None:
-    async with scripted.running() as backend:
+    async with watched_only.running() as backend:
         port = int(backend.address.rpartition(":")[2])
         async with monitored(backend.address) as upstream:
             await settled(lambda: upstream.health.answer is Answer.SERVING)
             await backend.stop()
             await settled(lambda: upstream.health.answer is Answer.NONE)
-            async with type(scripted)().running(port):
+            async with type(backend)().running(port):
                 await settled(lambda: upstream.health.answer is Answer.SERVING)
 
 
@@ -79,17 +91,6 @@ async def test_checks_alone_will_do(scripted: Any, settled: Any) -> None:
         for serving, answer in ((True, Answer.SERVING), (False, Answer.NOT_SERVING)) * 2:
             await backend.say(serving=serving)
             await settled(lambda answer=answer: upstream.health.answer is answer)
-
-
-class Stuck(health_aio.HealthServicer):  # type: ignore[misc]
-    """Watches go on, and say nothing any more; checks are never answered."""
-
-    is_stuck = False
-
-    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
-        if self.is_stuck:
-            await asyncio.Event().wait()
-        return await super().Check(request, context)
 
 
 @pytest.mark.usefixtures("_quick_checks")
