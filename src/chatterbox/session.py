@@ -13,9 +13,13 @@ from typing import Protocol
 
 from chatterbox.audio import stitch
 from chatterbox.audio.clip import Clip
+from chatterbox.engine import pace
+from chatterbox.engine.config import TOKEN_RATE_HZ
+from chatterbox.engine.listener import Listener
 from chatterbox.engine.sequence import Finish
 from chatterbox.engine.stream import SpeechStream
 from chatterbox.errors import InvalidRequest, Overloaded
+from chatterbox.playback import PlaybackClock
 from chatterbox.speech import Audio, FlushDone, Interrupted, SpeechEvent, Summary, Warned
 from chatterbox.text.segment import is_speakable
 
@@ -28,7 +32,7 @@ PATIENCE_S = 30.0  # how long a stream that has begun waits for a place in a ful
 class Submit(Protocol):
     """Hands the text of the stream's `index`-th utterance to the engine."""
 
-    def __call__(self, text: str, index: int, *, awaited: bool) -> SpeechStream: ...
+    def __call__(self, text: str, index: int, listener: Listener) -> SpeechStream: ...
 
 
 @dataclass(eq=False, slots=True)
@@ -37,6 +41,7 @@ class _Spoken:
 
     text: str
     segment: int
+    given_s: float  # when its text was known
     stream: SpeechStream | None = None
     begun_at: int | None = None  # the offset of its first sample, once delivered
 
@@ -72,6 +77,9 @@ class Session:
         self._error: Exception | None = None
         self._refusal: InvalidRequest | None = None
         self._begun: list[_Spoken] = []  # those heard at least in part, since the last interrupt
+        self._listener = Listener()  # as the engine knows whoever hears this
+        self._playback = PlaybackClock()
+        self._asked_s = 0.0  # since when the consumer waits for the next event
         self._segment_count = 0
         self._character_count = 0
         self._sequence = 0
@@ -93,7 +101,8 @@ class Session:
         """Add utterances; those without anything to speak become warnings."""
         for text in utterances:
             if is_speakable(text):
-                self._write(_Spoken(text, self._segment_count))
+                self._write(_Spoken(text, self._segment_count, given_s=time.monotonic()))
+                self._listener.unsaid_s += _expected_s(text)
                 self._segment_count += 1
             else:
                 shown = text if len(text) <= 40 else f"{text[:40]}..."
@@ -123,6 +132,8 @@ class Session:
         self._script.clear()
         self._script.extend(notes)
         self._begun.clear()
+        self._playback.stop()
+        self._listener = Listener(has_heard=self._listener.has_heard)
         dropped = " ".join(text for text in (*unheard, unsaid.strip()) if text)
         self._write(_Note(Interrupted(offset_samples=self._offset, dropped_text=dropped)))
 
@@ -155,12 +166,19 @@ class Session:
         """Hand the first utterance over now; raises Overloaded before anything was promised."""
         for line in self._script:
             if isinstance(line, _Spoken):
-                if line.stream is None:
-                    line.stream = self._submit(line.text, line.segment, awaited=True)
+                self._hand_over(line)
                 return
+
+    def _hand_over(self, line: _Spoken) -> SpeechStream:
+        """Have the engine speak a line, unless it does already; raises Overloaded."""
+        if line.stream is None:
+            line.stream = self._submit(line.text, line.segment, self._listener)
+            self._listener.unsaid_s -= _expected_s(line.text)
+        return line.stream
 
     async def perform(self) -> AsyncGenerator[SpeechEvent, None]:
         """Everything the script says, in order, until it is complete; the Summary is last."""
+        self._asked_s = time.monotonic()
         try:
             while self._error is None:
                 self._submit_ahead()
@@ -172,6 +190,7 @@ class Session:
                 line = self._script[0]
                 async for event in self._performed(line):
                     yield event
+                    self._asked_s = time.monotonic()
                 if self._script and self._script[0] is line:  # or an interrupt has cleared it
                     self._script.popleft()
             if self._error is not None:
@@ -203,13 +222,12 @@ class Session:
 
     def _submit_ahead(self) -> None:
         """Keep up to MAX_IN_FLIGHT utterances with the engine; a full one is asked again later."""
-        spoken = [line for line in self._script if isinstance(line, _Spoken)][:MAX_IN_FLIGHT]
-        for place, line in enumerate(spoken):
-            if line.stream is None:
-                try:
-                    line.stream = self._submit(line.text, line.segment, awaited=place == 0)
-                except Overloaded:
-                    return
+        spoken = [line for line in self._script if isinstance(line, _Spoken)]
+        for line in spoken[:MAX_IN_FLIGHT]:
+            try:
+                self._hand_over(line)
+            except Overloaded:
+                return
 
     async def _stream_of(self, line: _Spoken) -> SpeechStream | None:
         """The stream of the line whose turn it is; None if the script was cleared meanwhile.
@@ -221,7 +239,7 @@ class Session:
         pause_s = 0.05
         while line.stream is None:
             try:
-                line.stream = self._submit(line.text, line.segment, awaited=True)
+                return self._hand_over(line)
             except Overloaded:
                 if self._offset == 0 or time.monotonic() > patience_ends_s:
                     raise
@@ -242,6 +260,11 @@ class Session:
             line.begun_at = self._offset
             self._begun.append(line)
         self._last_audio_s = time.monotonic()
+        self._playback.delivered(
+            clip.duration_s,
+            now_s=self._last_audio_s,
+            owed_since_s=max(self._asked_s, line.given_s),
+        )
         if self._sequence == 0:
             self._first_audio_s = self._last_audio_s
         audio = Audio(
@@ -281,4 +304,11 @@ class Session:
             synthesis_duration_s=wall_s,
             compute_duration_s=self._compute_s,
             real_time_factor=wall_s / audio_s if audio_s else 0.0,
+            underrun_count=self._playback.underrun_count,
+            underrun_s=self._playback.underrun_s,
         )
+
+
+def _expected_s(text: str) -> float:
+    """About how long this text sounds."""
+    return pace.usual_tokens(text) / TOKEN_RATE_HZ

@@ -169,6 +169,8 @@ class Summary:
     synthesis_duration_s: float  # wall time from first text to last audio
     compute_duration_s: float  # time the device spent on this stream
     real_time_factor: float  # synthesis_duration_s / audio_duration_s; below 1 outpaces playback
+    underrun_count: int  # how often a listener in real time was kept waiting in mid-speech
+    underrun_s: float  # and for how long in all
 
 
 SpeechEvent = Started | Audio | FlushDone | Interrupted | Warned | Summary

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, fields, replace
 
+from chatterbox.engine.listener import Listener
 from chatterbox.engine.protocol import Engine, FamilyInfo
 from chatterbox.engine.sequence import Utterance
 from chatterbox.engine.stream import SpeechStream
@@ -130,15 +131,15 @@ class Synthesizer:
         )
 
     def _session(self, cast: _Cast, *, must_speak: bool) -> Session:
-        def submit(text: str, index: int, *, awaited: bool) -> SpeechStream:
-            return self.engine.submit(self._utterance(cast, text, index, awaited=awaited))
+        def submit(text: str, index: int, listener: Listener) -> SpeechStream:
+            return self.engine.submit(self._utterance(cast, text, index, listener))
 
         session = Session(submit, sample_rate_hz=cast.family.sample_rate_hz, must_speak=must_speak)
         for name in cast.ignored:
             session.warn("PARAMETER_IGNORED", f"the model {cast.family.id!r} has no {name}")
         return session
 
-    def _utterance(self, cast: _Cast, text: str, index: int, *, awaited: bool) -> Utterance:
+    def _utterance(self, cast: _Cast, text: str, index: int, listener: Listener) -> Utterance:
         seed = (cast.seed ^ (index * _SEED_STEP)) & _SEED_MASK
         return Utterance(
             text=text,
@@ -147,7 +148,7 @@ class Synthesizer:
             language=cast.language,
             sampling=replace(cast.sampling, seed=seed),
             conditioning=lambda: self.voices.conditioning(cast.voice.id, cast.family.id),
-            awaited=awaited,
+            listener=listener,
         )
 
 

@@ -18,6 +18,8 @@ class CallRecord:
     time_to_first_audio_s: float | None = None  # of the call until its summary tells it better
     character_count: int | None = None
     real_time_factor: float | None = None
+    underrun_count: int | None = None
+    underrun_s: float | None = None
 
     @property
     def duration_s(self) -> float:
@@ -35,6 +37,8 @@ class CallRecord:
                 self.time_to_first_audio_s = event.time_to_first_audio_s
                 self.real_time_factor = event.real_time_factor
                 self.character_count = event.character_count
+                self.underrun_count = event.underrun_count
+                self.underrun_s = event.underrun_s
             case _:
                 pass
 

@@ -161,9 +161,17 @@ def _tell(summary: pb.SynthesisSummary, started: pb.SynthesisStarted, place: str
     where = "standard output" if place == "-" else place
     sys.stderr.write(
         f"{where}: {audio_s:.2f} s of audio, first audio after {first_s * 1000:.0f} ms, "
-        f"RTF {summary.real_time_factor:.3f} "
+        f"RTF {summary.real_time_factor:.3f}, {_gaps(summary)} "
         f"({started.model}, {started.voice}, seed {started.seed})\n"
     )
+
+
+def _gaps(summary: pb.SynthesisSummary) -> str:
+    if summary.underrun_count == 0:
+        return "no gaps"
+    gap_s = summary.underrun_duration.ToTimedelta().total_seconds()
+    gaps = "1 gap" if summary.underrun_count == 1 else f"{summary.underrun_count} gaps"
+    return f"{gaps} of {gap_s:.2f} s in all"
 
 
 async def _live_requests(

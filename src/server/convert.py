@@ -309,6 +309,8 @@ def _summary(event: Summary) -> pb.SynthesisSummary:
         synthesis_duration=_duration(event.synthesis_duration_s),
         compute_duration=_duration(event.compute_duration_s),
         real_time_factor=event.real_time_factor,
+        underrun_count=event.underrun_count,
+        underrun_duration=_duration(event.underrun_s),
     )
 
 

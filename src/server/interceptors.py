@@ -137,6 +137,7 @@ class _Observed:
             "ttfa_s": record.time_to_first_audio_s,
             "audio_s": record.audio_s or None,
             "rtf": record.real_time_factor,
+            "underrun_s": record.underrun_s,
             "characters": record.character_count,
         }
         log.info(

@@ -7,6 +7,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from chatterbox.process.metrics import DURATION_BUCKETS_S, LATENCY_BUCKETS_S, RATIO_BUCKETS
 from server.calls import CallRecord
 
+# Seconds of one stream. None at all is a bucket of its own; under 0.1 s few notice.
+UNDERRUN_BUCKETS_S = (0.0, 0.02, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
 
 class ServerMetrics:
     """The figures of one server, in the registry given."""
@@ -35,6 +38,15 @@ class ServerMetrics:
             buckets=RATIO_BUCKETS,
             registry=registry,
         )
+        self._underrun_seconds = Histogram(
+            "chatterbox_underrun_seconds",
+            "Silence in the middle of speech, as a listener in real time heard a finished stream.",
+            buckets=UNDERRUN_BUCKETS_S,
+            registry=registry,
+        )
+        self._underruns = Counter(
+            "chatterbox_underruns", "Gaps in the middle of speech.", registry=registry
+        )
         self._audio = Counter(
             "chatterbox_audio_seconds", "Seconds of audio sent.", registry=registry
         )
@@ -55,5 +67,8 @@ class ServerMetrics:
             self._first_audio.observe(call.time_to_first_audio_s)
         if call.real_time_factor is not None:
             self._real_time_factors.observe(call.real_time_factor)
+        if call.underrun_s is not None and call.underrun_count is not None:
+            self._underrun_seconds.observe(call.underrun_s)
+            self._underruns.inc(call.underrun_count)
         if call.character_count is not None:
             self._characters.inc(call.character_count)

@@ -496,3 +496,53 @@ async def test_an_utterance_the_model_refuses_is_passed_over(voices: VoiceLibrar
     silent = await all_of(tts.speak_live(SEEDED, given(TextFragment(spoken.upper()))))
     assert [type(event) for event in silent] == [Started, Warned, Summary]
     await engine.stop()
+
+
+def summary_of(events: list[SpeechEvent]) -> Summary:
+    summary = events[-1]
+    assert isinstance(summary, Summary)
+    return summary
+
+
+async def test_speech_that_keeps_up_has_no_gaps(voices: VoiceLibrary) -> None:
+    async with synthesizer(voices) as tts:
+        summary = summary_of(await all_of(tts.speak(SEEDED, LONG)))
+    assert (summary.underrun_count, summary.underrun_s) == (0, 0.0)
+
+
+async def test_gaps_of_an_engine_that_does_not_keep_up_are_told(voices: VoiceLibrary) -> None:
+    async with synthesizer(voices, seconds_per_token=0.08) as tts:
+        summary = summary_of(await all_of(tts.speak(SEEDED, "Twice as slow as it sounds.")))
+    assert summary.underrun_count >= 1
+    assert 0.2 < summary.underrun_s < summary.synthesis_duration_s
+
+
+async def test_a_pause_between_two_turns_is_no_gap(voices: VoiceLibrary) -> None:
+    turns = given(TextFragment("Hi."), Flush("a"), 0.5, TextFragment("And now?"), Flush("b"))
+    async with synthesizer(voices) as tts:
+        summary = summary_of(await all_of(tts.speak_live(SEEDED, turns)))
+    assert summary.segment_count == 2
+    assert summary.underrun_count == 0
+
+
+async def test_a_client_that_pauses_hears_no_gap_of_ours(voices: VoiceLibrary) -> None:
+    async with synthesizer(voices) as tts:
+        events = []
+        async for event in tts.speak(SEEDED, "Hello there, how are you?"):
+            events.append(event)
+            if isinstance(event, Audio):
+                await asyncio.sleep(event.clip.duration_s + 0.1)
+    assert len(audio_of(events)) > 1
+    assert summary_of(events).underrun_count == 0
+
+
+async def test_the_engine_is_told_how_much_is_still_to_be_said(voices: VoiceLibrary) -> None:
+    async with (
+        synthesizer(voices, seconds_per_token=0.01) as tts,
+        aclosing(tts.speak(SEEDED, LONG)) as events,
+    ):
+        async for event in events:
+            if isinstance(event, Audio):
+                break
+        owed_s = tts.engine.load.queued_audio_s
+    assert 0.6 < owed_s / (spoken_samples(LONG) / 24_000) < 1.2

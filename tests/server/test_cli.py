@@ -60,7 +60,7 @@ def test_say_writes_a_file_and_tells_its_figures(
     assert len(samples(tmp_path / "out.wav")) > 48_000
     shown = capsys.readouterr()
     assert shown.out == ""
-    for word in ("out.wav", "first audio after", "RTF", "voices/bass", "seed 3"):
+    for word in ("out.wav", "first audio after", "RTF", "no gaps", "voices/bass", "seed 3"):
         assert word in shown.err
 
 
@@ -212,14 +212,14 @@ def test_without_a_server_one_is_started_for_the_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("CHATTERBOX_SERVER")
-    monkeypatch.setattr("server.cli_connection.DEFAULT_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setattr("server.cli_connection.LOCAL", ("127.0.0.1:1",))
     assert run(["say", TEXT, "-o", "out.wav"]) == 0
     assert samples(tmp_path / "out.wav")
 
 
 def test_a_server_that_runs_here_is_used(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.delenv("CHATTERBOX_SERVER")
-    monkeypatch.setattr("server.cli_connection.DEFAULT_ADDRESS", address)
+    monkeypatch.setattr("server.cli_connection.LOCAL", ("127.0.0.1:1", address))
     monkeypatch.setenv("CHATTERBOX_ENGINE", "no such engine: a server started here would fail")
     assert run(["say", TEXT, "-o", "out.wav"]) == 0
 

@@ -219,6 +219,8 @@ def test_the_summary_keeps_its_figures() -> None:
         synthesis_duration_s=0.75,
         compute_duration_s=0.5,
         real_time_factor=0.5,
+        underrun_count=3,
+        underrun_s=0.125,
     )
     wire = responses().response(summary).summary
     assert wire.character_count == 10
@@ -228,6 +230,8 @@ def test_the_summary_keeps_its_figures() -> None:
     assert wire.synthesis_duration == Duration(nanos=750_000_000)
     assert wire.compute_duration == Duration(nanos=500_000_000)
     assert wire.real_time_factor == 0.5
+    assert wire.underrun_count == 3
+    assert wire.underrun_duration == Duration(nanos=125_000_000)
 
 
 @given(st.integers(0, 2**40), st.sampled_from([8_000, 22_050, 24_000, 48_000]))

@@ -46,6 +46,7 @@ async def test_a_call_is_one_line_with_its_figures(logs: io.StringIO, client: An
     assert (line["method"], line["code"], line["request_id"]) == (SAY, "OK", "me")
     assert line["characters"] == len("Hello there.")
     assert line["audio_s"] == pytest.approx(summary.audio_duration.ToTimedelta().total_seconds())
+    assert line["underrun_s"] == 0.0
     assert line["rtf"] == pytest.approx(summary.real_time_factor, abs=1e-3)
     assert 0 < line["ttfa_s"] <= line["duration_s"]
     assert line["deadline_s"] == pytest.approx(10, abs=1)  # gRPC rounds it on the way
@@ -103,6 +104,8 @@ async def test_metrics_count_what_was_said(start: Any) -> None:
     assert samples["chatterbox_calls_total", "INVALID_ARGUMENT", SAY] == 1
     assert samples["chatterbox_time_to_first_audio_seconds_count",] == 2
     assert samples["chatterbox_real_time_factor_count",] == 2
+    assert samples["chatterbox_underrun_seconds_count",] == 2
+    assert samples["chatterbox_underruns_total",] == 0
     assert samples["chatterbox_characters_total",] == len("Hello there.And again.")
     assert samples["chatterbox_audio_seconds_total",] > 1
     assert samples["chatterbox_streams_active",] == 0

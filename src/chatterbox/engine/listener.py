@@ -18,9 +18,10 @@ class Listener:
     belongs to the engine's thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_heard: bool = False) -> None:
+        """Who `has_heard` something before is in the middle of a conversation."""
         self.unsaid_s = 0.0  # of audio, about, in text that the engine does not have yet
-        self.has_heard = False
+        self.has_heard = has_heard
         self.clock = PlaybackClock()
         self.begins_by_s: float | None = None  # while the first sounds are kept back
         self._queue: deque[Sequence] = deque()  # open utterances, in the order of hearing

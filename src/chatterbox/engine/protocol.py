@@ -43,7 +43,7 @@ class EngineLoad:
     open_utterances: int = 0  # accepted and not yet over
     streams: int = 0  # of listeners, that the device works for
     stream_limit: int | None = None  # that it carries in real time, as measured; None: not known
-    queued_audio_s: float = 0.0  # about as much audio is still wanted of it
+    queued_audio_s: float = 0.0  # about as much audio is still wanted of it, text to come included
 
 
 class Engine(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from chatterbox.audio.clip import Clip
+from chatterbox.engine.admission import Stream
 from chatterbox.engine.capacity import CapacityMeter
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.device import Device
@@ -178,18 +179,14 @@ class StepLoop:
 
     def _publish(self) -> None:
         """Tell other threads how things stand."""
-        scheduler, waiting_s = self._scheduler, 0.0
-        owed_s = dict.fromkeys(scheduler.streams, 0.0)
+        scheduler = self._scheduler
+        owed_s: dict[Stream, float] = {}
         for sequence in (*scheduler.waiting, *scheduler.running, *scheduler.voicing):
-            if (stream := sequence.listener or sequence) in owed_s:
-                owed_s[stream] += sequence.owed_s
-            else:
-                waiting_s += sequence.owed_s
-        heard_s = [
-            seconds + stream.unsaid_s
-            for stream, seconds in owed_s.items()
-            if isinstance(stream, Listener)
-        ]
+            stream = sequence.listener or sequence
+            if stream not in owed_s:
+                owed_s[stream] = stream.unsaid_s if isinstance(stream, Listener) else 0.0
+            owed_s[stream] += sequence.owed_s
+        heard_s = [owed_s[stream] for stream in scheduler.streams if isinstance(stream, Listener)]
         limit = scheduler.stream_limit
         self.entrance.forecast = Forecast(
             free_streams=None if limit is None else max(0, limit - len(heard_s)),
@@ -202,7 +199,7 @@ class StepLoop:
             open_utterances=scheduler.open_count,
             streams=len(heard_s),
             stream_limit=limit,
-            queued_audio_s=waiting_s + sum(owed_s.values()),
+            queued_audio_s=sum(owed_s.values()),
         )
 
     def _departures_s(self, owed_s: list[float]) -> tuple[float, ...]:

@@ -634,6 +634,8 @@ class SynthesisSummary(_message.Message):
     SYNTHESIS_DURATION_FIELD_NUMBER: _builtins.int
     COMPUTE_DURATION_FIELD_NUMBER: _builtins.int
     REAL_TIME_FACTOR_FIELD_NUMBER: _builtins.int
+    UNDERRUN_COUNT_FIELD_NUMBER: _builtins.int
+    UNDERRUN_DURATION_FIELD_NUMBER: _builtins.int
     character_count: _builtins.int
     """Unicode characters of text received, spoken or not."""
     segment_count: _builtins.int
@@ -641,6 +643,10 @@ class SynthesisSummary(_message.Message):
     real_time_factor: _builtins.float
     """`synthesis_duration` divided by `audio_duration`; below 1 outpaces playback, 0 if there was no
     audio.
+    """
+    underrun_count: _builtins.int
+    """How often a listener who plays the audio as it comes, in real time, was kept waiting in the
+    middle of speech. Not counted: waiting while there was no text, and the client's own pauses.
     """
     @_builtins.property
     def audio_duration(self) -> _duration_pb2.Duration:
@@ -658,6 +664,10 @@ class SynthesisSummary(_message.Message):
     def compute_duration(self) -> _duration_pb2.Duration:
         """Time the device spent on this stream."""
 
+    @_builtins.property
+    def underrun_duration(self) -> _duration_pb2.Duration:
+        """How long that listener was kept waiting, all underruns together."""
+
     def __init__(
         self,
         *,
@@ -668,10 +678,12 @@ class SynthesisSummary(_message.Message):
         synthesis_duration: _duration_pb2.Duration | None = ...,
         compute_duration: _duration_pb2.Duration | None = ...,
         real_time_factor: _builtins.float = ...,
+        underrun_count: _builtins.int = ...,
+        underrun_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio_duration", b"audio_duration", "compute_duration", b"compute_duration", "synthesis_duration", b"synthesis_duration", "time_to_first_audio", b"time_to_first_audio"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio_duration", b"audio_duration", "compute_duration", b"compute_duration", "synthesis_duration", b"synthesis_duration", "time_to_first_audio", b"time_to_first_audio", "underrun_duration", b"underrun_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_duration", b"audio_duration", "character_count", b"character_count", "compute_duration", b"compute_duration", "real_time_factor", b"real_time_factor", "segment_count", b"segment_count", "synthesis_duration", b"synthesis_duration", "time_to_first_audio", b"time_to_first_audio"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_duration", b"audio_duration", "character_count", b"character_count", "compute_duration", b"compute_duration", "real_time_factor", b"real_time_factor", "segment_count", b"segment_count", "synthesis_duration", b"synthesis_duration", "time_to_first_audio", b"time_to_first_audio", "underrun_count", b"underrun_count", "underrun_duration", b"underrun_duration"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
