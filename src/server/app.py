@@ -94,6 +94,12 @@ async def serving(
     metrics.gauge(
         "utterances_active", "Utterances speaking or waiting.", lambda: engine.active_count
     )
+    metrics.gauge(
+        "stream_limit",
+        "Streams that the device carries in real time, as measured; 0 while not known.",
+        lambda: engine.load.stream_limit or 0,
+    )
+    metrics.gauge("queued_audio_seconds", "Audio still owed.", lambda: engine.load.queued_audio_s)
     async with AsyncExitStack() as stack:
         metrics_port = stack.enter_context(
             metrics_endpoint(registry, port=settings.metrics_port, host=settings.metrics_host)

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 
 import chatterbox
 from chatterbox.engine.protocol import Engine
@@ -42,13 +43,14 @@ class WorkerService(WorkerServiceServicer):
 def load_message(
     engine: Engine, admission: Admission, voices: VoiceLibrary
 ) -> pb.WatchLoadResponse:
-    """The load of a server with these parts; the engine does not yet tell of queued audio."""
-    open_count = engine.active_count
+    """The load of a server with these parts."""
+    load = engine.load
     return pb.WatchLoadResponse(
-        slots=engine.slots,
-        free_slots=max(0, engine.slots - open_count),
-        open_utterances=open_count,
-        waiting=max(0, open_count - engine.slots),
+        slots=load.slots,
+        free_slots=load.free_slots,
+        open_utterances=load.open_utterances,
+        waiting=load.waiting,
+        queued_audio=Duration(seconds=round(load.queued_audio_s)),
         max_streams=admission.max_streams,
         active_streams=admission.active,
         resident_voices=[f"voices/{voice_id}" for voice_id in voices.resident()],
