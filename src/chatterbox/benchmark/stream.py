@@ -79,6 +79,7 @@ def stream_config(asked: Conditions, *, streams: int) -> EngineConfig:
         slots=streams,
         threads=asked.threads,
         max_speech_tokens=max(asked.tokens, EngineConfig.max_speech_tokens),
+        max_utilisation=0.0,
     )
 
 
