@@ -10,6 +10,7 @@ class Load:
     """One report of a model server, as numbers and names."""
 
     slots: int  # at least 1
+    real_time_streams: int | None  # that the device carries, as measured, at least 1
     free_slots: int
     waiting: int  # utterances
     queued_audio_s: float
@@ -26,6 +27,7 @@ def load_of(message: pb.WatchLoadResponse) -> Load:
     slots = max(1, message.slots)
     return Load(
         slots=slots,
+        real_time_streams=max(1, message.real_time_streams) if message.real_time_streams else None,
         free_slots=min(max(0, message.free_slots), slots),
         waiting=max(0, message.waiting),
         queued_audio_s=max(0.0, message.queued_audio.seconds + message.queued_audio.nanos / 1e9),

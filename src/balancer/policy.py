@@ -25,7 +25,7 @@ class Candidate:
 
     id: str
     work: float  # streams on it, or what its queued audio amounts to in streams
-    slots: int  # what it does at once without anybody waiting
+    capacity: int  # streams that it carries with nobody waiting
     room: int  # streams it may still take
     warmth: float = 1.0  # COLD_SHARE to 1
     resident_voices: frozenset[str] = frozenset()
@@ -33,7 +33,7 @@ class Candidate:
     @property
     def weight(self) -> float:
         """Its share of the work, relative to the others'."""
-        return self.slots * self.warmth
+        return self.capacity * self.warmth
 
     @property
     def load_with_one_more(self) -> float:

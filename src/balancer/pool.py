@@ -15,7 +15,7 @@ from balancer.metrics import BalancerMetrics
 from balancer.monitor import Monitor
 from balancer.outliers import OutlierRules
 from balancer.policy import Wish, choose
-from balancer.upstream import Upstream
+from balancer.upstream import Upstream, candidates_of
 from balancer.waiting import WaitingLine
 from chatterbox.errors import NoBackend, NotFound, Overloaded
 from chatterbox.v1.backend_pb2 import Backend
@@ -187,12 +187,11 @@ class Pool:
 
     def _take(self, wish: Wish, avoid: Collection[str]) -> Upstream | None:
         """Choose a backend and take a place on it, in one go."""
-        now_s, slow_start_s = time.monotonic(), self._config.slow_start_s
         eligible = [upstream for upstream in self._suitable(wish) if self._is_eligible(upstream)]
         others = [upstream for upstream in eligible if upstream.id not in avoid]
-        candidates = [
-            upstream.candidate(now_s, slow_start_s=slow_start_s) for upstream in others or eligible
-        ]
+        candidates = candidates_of(
+            others or eligible, time.monotonic(), slow_start_s=self._config.slow_start_s
+        )
         chosen = choose(candidates, wish, self._rng)
         if chosen is None:
             return None

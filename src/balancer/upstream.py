@@ -1,5 +1,7 @@
 """Upstream: one backend as this balancer knows it."""
 
+from collections.abc import Sequence
+
 import grpc
 
 from balancer.health import Answer, Health
@@ -9,7 +11,7 @@ from balancer.policy import Candidate, warmth
 from chatterbox.process.addresses import backend_id
 from chatterbox.v1.backend_pb2 import Backend
 
-ASSUMED_SLOTS = 8  # of a backend that does not tell; the server's own default
+ASSUMED_CAPACITY = 8  # of a backend that does not tell; the server's own default
 UTTERANCE_AUDIO_S = 5.0  # queued audio that weighs as much as one stream
 STALE_S = 3.0  # a report this old is no longer believed; one is due every second
 
@@ -73,22 +75,41 @@ class Upstream:
         load = self.load(now_s)
         return self._max_streams if load is None else min(self._max_streams, load.max_streams)
 
-    def candidate(self, now_s: float, *, slow_start_s: float) -> Candidate:
-        """How the choice sees it now."""
+    def is_measured(self, now_s: float) -> bool:
+        """Whether it tells how many streams it carries in real time."""
         load = self.load(now_s)
-        streams, work, slots = self.streams, float(self.streams), ASSUMED_SLOTS
+        return load is not None and load.real_time_streams is not None
+
+    def candidate(self, now_s: float, *, slow_start_s: float, by_measure: bool) -> Candidate:
+        """How the choice sees it now; its capacity as measured, or by its slots."""
+        load = self.load(now_s)
+        streams, work, capacity = self.streams, float(self.streams), ASSUMED_CAPACITY
         resident: frozenset[str] = frozenset()
         if load is not None:
             # Others may send it calls too. Ours are counted here at once, theirs with the report.
             streams = max(streams, load.active_streams)
             work = max(float(streams), load.queued_audio_s / UTTERANCE_AUDIO_S)
-            slots, resident = load.slots, load.resident_voices
+            measured = load.real_time_streams if by_measure else None
+            # A device may carry more streams than it is ever given.
+            capacity = min(measured or load.slots, self.max_streams(now_s))
+            resident = load.resident_voices
         since_s = now_s if self.eligible_since_s is None else self.eligible_since_s
         return Candidate(
             id=self.id,
             work=work,
-            slots=slots,
+            capacity=capacity,
             room=self.max_streams(now_s) - streams,
             warmth=warmth(now_s - since_s, slow_start_s=slow_start_s),
             resident_voices=resident,
         )
+
+
+def candidates_of(
+    upstreams: Sequence[Upstream], now_s: float, *, slow_start_s: float
+) -> list[Candidate]:
+    """How the choice sees them; by their measures only where all have one, to compare alike."""
+    by_measure = all(upstream.is_measured(now_s) for upstream in upstreams)
+    return [
+        upstream.candidate(now_s, slow_start_s=slow_start_s, by_measure=by_measure)
+        for upstream in upstreams
+    ]

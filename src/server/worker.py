@@ -53,6 +53,7 @@ def load_message(
         queued_audio=Duration(seconds=round(load.queued_audio_s)),
         max_streams=admission.max_streams,
         active_streams=admission.active,
+        real_time_streams=load.stream_limit or 0,
         resident_voices=[f"voices/{voice_id}" for voice_id in voices.resident()],
         models=[f"models/{family}" for family in engine.families],
         draining=admission.is_draining,

@@ -12,7 +12,7 @@ from grpc_health.v1.health import aio as health_aio
 from balancer.health import Answer
 from balancer.load import load_of
 from balancer.monitor import Monitor
-from balancer.upstream import Upstream
+from balancer.upstream import Upstream, candidates_of
 from chatterbox.worker.v1.worker_service_pb2 import WatchLoadResponse
 
 NO_CHANNEL: Any = None  # for what makes no calls
@@ -132,7 +132,25 @@ def test_a_stale_report_is_not_believed() -> None:
     upstream.tell(load_of(WatchLoadResponse(slots=4, max_streams=2)), now_s=100.0)
     assert upstream.max_streams(102.9) == 2
     assert upstream.max_streams(103.0) == 7
-    assert upstream.candidate(103.0, slow_start_s=0).slots == 8
+    (candidate,) = candidates_of([upstream], 103.0, slow_start_s=0)
+    assert candidate.capacity == 8
+
+
+def test_what_a_device_was_measured_to_carry_counts_for_more_than_its_slots() -> None:
+    upstream = Upstream("a:1", NO_CHANNEL, max_streams=32)
+    for measured, capacity in ((0, 4), (3, 3), (20, 20), (9_000, 32)):
+        message = WatchLoadResponse(slots=4, max_streams=32, real_time_streams=measured)
+        upstream.tell(load_of(message), now_s=0.0)
+        (candidate,) = candidates_of([upstream], 0.0, slow_start_s=0)
+        assert candidate.capacity == capacity
+
+
+def test_a_measure_is_not_compared_with_a_guess() -> None:
+    pair = [Upstream(f"a:{port}", NO_CHANNEL, max_streams=32) for port in (1, 2)]
+    for upstream, measured in zip(pair, (20, 0), strict=True):
+        message = WatchLoadResponse(slots=4, max_streams=32, real_time_streams=measured)
+        upstream.tell(load_of(message), now_s=0.0)
+    assert [each.capacity for each in candidates_of(pair, 0.0, slow_start_s=0)] == [4, 4]
 
 
 def test_nonsense_in_a_report_can_be_reckoned_with() -> None:
@@ -140,5 +158,5 @@ def test_nonsense_in_a_report_can_be_reckoned_with() -> None:
     message.queued_audio.seconds = -5
     upstream = Upstream("a:1", NO_CHANNEL, max_streams=7)
     upstream.tell(load_of(message), now_s=0.0)
-    candidate = upstream.candidate(0.0, slow_start_s=0)
-    assert (candidate.slots, candidate.work, candidate.room) == (1, 0.0, 1)
+    (candidate,) = candidates_of([upstream], 0.0, slow_start_s=0)
+    assert (candidate.capacity, candidate.work, candidate.room) == (1, 0.0, 1)

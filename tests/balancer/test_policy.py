@@ -13,7 +13,7 @@ from balancer.policy import BOUND_FACTOR, COLD_SHARE, Candidate, Wish, choose, w
 
 
 def candidate(name: str, **facts: object) -> Candidate:
-    return Candidate(**{"id": name, "work": 0.0, "slots": 8, "room": 32} | facts)  # type: ignore[arg-type]
+    return Candidate(**{"id": name, "work": 0.0, "capacity": 8, "room": 32} | facts)  # type: ignore[arg-type]
 
 
 candidates = st.lists(
@@ -21,7 +21,7 @@ candidates = st.lists(
         Candidate,
         id=st.text("abcdef", min_size=1, max_size=4),
         work=st.floats(0, 100),
-        slots=st.integers(1, 64),
+        capacity=st.integers(1, 64),
         room=st.integers(-3, 32),
         warmth=st.floats(COLD_SHARE, 1),
         resident_voices=st.frozensets(st.sampled_from(["voices/a", "voices/b"])),
@@ -70,8 +70,8 @@ def test_calls_spread_evenly() -> None:
     assert max(loads) - min(loads) <= 3
 
 
-def test_a_backend_of_twice_the_slots_takes_twice_the_calls() -> None:
-    offered = [candidate("small", slots=4, room=1000), candidate("large", slots=8, room=1000)]
+def test_a_backend_of_twice_the_capacity_takes_twice_the_calls() -> None:
+    offered = [candidate("small", capacity=4, room=1000), candidate("large", capacity=8, room=1000)]
     loads = {each.id: each.work for each in served(offered, [Wish()] * 300)}
     assert loads["large"] == pytest.approx(2 * loads["small"], abs=3)
 

@@ -9,6 +9,8 @@ from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from balancer.call import MALFORMED
+
 ANYTHING = bytes(range(256)) * 40
 
 
@@ -154,7 +156,7 @@ async def test_an_answer_that_envoy_translates_is_seen_to_break(
     backend.script = fail
     call = client.call(metadata=(("x-envoy-original-path", "/v1/audio/speech"),))
     assert await call.read() == b"one"
-    assert await call.read() == b"\xff\xff\xff\xff"  # no message: the HTTP stream is reset
+    assert await call.read() == MALFORMED  # no message: the HTTP stream is reset
     assert (await refused(call.read())).code is grpc.StatusCode.INTERNAL
 
 

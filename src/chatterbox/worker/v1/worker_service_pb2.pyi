@@ -55,6 +55,7 @@ class WatchLoadResponse(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    REAL_TIME_STREAMS_FIELD_NUMBER: _builtins.int
     slots: _builtins.int
     """Utterances that are decoded together, at least 1."""
     free_slots: _builtins.int
@@ -71,11 +72,11 @@ class WatchLoadResponse(_message.Message):
     """Whether no new call may speak, because the server is about to stop."""
     version: _builtins.str
     """Version of the server's software."""
+    real_time_streams: _builtins.int
+    """Streams that the device carries in real time, as measured; 0 while that is not known."""
     @_builtins.property
     def queued_audio(self) -> _duration_pb2.Duration:
-        """About how much audio the open utterances still want, not counting what was rendered. Zero
-        where the engine does not tell.
-        """
+        """About how much audio is still wanted of it, not counting what was rendered."""
 
     @_builtins.property
     def resident_voices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -99,10 +100,11 @@ class WatchLoadResponse(_message.Message):
         models: _abc.Iterable[_builtins.str] | None = ...,
         draining: _builtins.bool = ...,
         version: _builtins.str = ...,
+        real_time_streams: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["queued_audio", b"queued_audio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "draining", b"draining", "free_slots", b"free_slots", "max_streams", b"max_streams", "models", b"models", "open_utterances", b"open_utterances", "queued_audio", b"queued_audio", "resident_voices", b"resident_voices", "slots", b"slots", "version", b"version", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "draining", b"draining", "free_slots", b"free_slots", "max_streams", b"max_streams", "models", b"models", "open_utterances", b"open_utterances", "queued_audio", b"queued_audio", "real_time_streams", b"real_time_streams", "resident_voices", b"resident_voices", "slots", b"slots", "version", b"version", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
