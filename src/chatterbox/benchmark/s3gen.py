@@ -96,7 +96,7 @@ class _Voicing:
         self._end = 0
         self._sequences = []
         for number in range(streams):
-            utterance = subject.utterance(number, tokens=1)
+            utterance = subject.utterance(number, tokens=1, voice_number=number)
             sequence = Sequence(utterance=utterance, max_tokens=tokens)
             sequence.tokens = _tokens(subject, tokens, number).tolist()
             sequence.finish = Finish.TOO_LONG

@@ -57,8 +57,14 @@ async def listen(engine: DeviceEngine, utterance: Utterance) -> Heard:
 async def listen_together(
     engine: DeviceEngine, subject: Subject, *, streams: int, tokens: int, first: int
 ) -> list[Heard]:
-    """So many utterances of `tokens` speech tokens, from number `first` on, started at once."""
-    utterances = [subject.utterance(first + place, tokens=tokens) for place in range(streams)]
+    """So many utterances of `tokens` speech tokens, from number `first` on, started at once.
+
+    Each stream keeps its voice, so that after the first time all of them are known.
+    """
+    utterances = [
+        subject.utterance(first + place, tokens=tokens, voice_number=place)
+        for place in range(streams)
+    ]
     return await asyncio.gather(*(listen(engine, each) for each in utterances))
 
 
@@ -84,10 +90,11 @@ def stream_config(asked: Conditions, *, streams: int) -> EngineConfig:
 
 
 def measure_stream(subject: Subject, advance: Advance) -> Iterator[Figure]:
-    """`streams` utterances started together, again and again."""
-    runs = asyncio.run(_runs(subject, advance))
+    """`streams` utterances started together, again and again; the first time is told apart."""
+    first, *runs = asyncio.run(_runs(subject, advance))
     together = [(max(h.wall_s for h in run), run) for run in runs]
     yield Figure.of("ttfa_s", [h.first_audio_s for run in runs for h in run])
+    yield Figure.of("ttfa_new_voice_s", [h.first_audio_s for h in first])
     yield Figure.of("rtf", [h.real_time_factor for run in runs for h in run])
     yield Figure.of("underruns", [sum(h.underruns for h in run) for run in runs])
     yield Figure.of(
@@ -110,7 +117,6 @@ async def _runs(subject: Subject, advance: Advance) -> list[list[Heard]]:
             heard = await listen_together(
                 engine, subject, streams=asked.streams, tokens=asked.tokens, first=first
             )
-            if repeat > 0:  # the first one warms up
-                runs.append(heard)
+            runs.append(heard)
             advance(1 / (asked.repeats + 1))
     return runs

@@ -94,10 +94,10 @@ class Subject:
             letters += 1
         return text_of(letters, rng)
 
-    def utterance(self, number: int, *, tokens: int) -> Utterance:
-        """Text, voice and seed of that number; the exact device speaks `tokens` speech tokens."""
+    def utterance(self, number: int, *, tokens: int, voice_number: int = 0) -> Utterance:
+        """Text and seed of that number; the exact device speaks `tokens` speech tokens."""
         rng = random.Random(f"{self.conditions.seed} {number}")
-        text, voice = self.text(tokens, rng), self.voice(rng.randrange(len(self.voice_ids)))
+        text, voice = self.text(tokens, rng), self.voice(voice_number)
         return Utterance(
             text=text,
             family=self.family.id,
