@@ -177,15 +177,13 @@ class Scheduler:
             return False
         if listener.begins_by_s is not None and now_s >= listener.begins_by_s:
             return False
-        lead_s = sequence.voiced_count / TOKEN_RATE_HZ
-        return not self._can_last(sequence, lead_s=lead_s, streams=len(self.streams))
-
-    def _can_last(self, sequence: Sequence, *, lead_s: float, streams: int) -> bool:
-        """Whether a sequence with that much to be heard goes on without a gap, so many at work."""
-        config = self.config
-        _, render_s = self.costs.token_s(max(1, streams), config.slots, config.render_batch)
+        config, streams = self.config, max(1, len(self.streams))
+        if self.costs.utilisation(1, config.slots, config.render_batch) > 1:
+            return False  # slower than real time: there will be gaps, however late it begins
+        _, render_s = self.costs.token_s(streams, config.slots, config.render_batch)
         draw_s = self.costs.step.seconds(max(1, len(self.running)))
-        return can_last(sequence, config, lead_s=lead_s, draw_s=draw_s, render_s=render_s)
+        lead_s = sequence.voiced_count / TOKEN_RATE_HZ
+        return not can_last(sequence, config, lead_s=lead_s, draw_s=draw_s, render_s=render_s)
 
     def delivered(self, sequence: Sequence, *, duration_s: float, now_s: float) -> bool:
         """Record that what was rendered has gone out; returns whether the sequence is DONE."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from collections.abc import Sequence as Several
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -165,6 +166,20 @@ async def test_leaving_frees_the_slot_within_one_step() -> None:
     assert not device.kept
 
 
+async def test_leaving_while_the_text_is_read_frees_the_slot() -> None:
+    device = Gated()
+    config = EngineConfig(slots=1, max_waiting=1, prefill_positions=8)
+    async with running(DeviceEngine(device, config)) as engine:
+        leaving = engine.submit(utterance("x" * 80))  # ten pieces
+        device.gate.release(3)
+        await until(lambda: len(device.kept) == 1)
+        leaving.cancel()
+        device.gate.release(1)  # the one step that may be under way
+        await until(lambda: engine.active_count == 0)
+        assert not device.kept
+        assert engine.load.free_slots == 1
+
+
 async def test_leaving_a_stream_in_a_with_block_frees_the_slot() -> None:
     device = Gated()
     async with running(DeviceEngine(device)) as engine:
@@ -267,6 +282,56 @@ async def test_an_unknown_family_is_an_invalid_request() -> None:
     async with running(ToneEngine()) as engine:
         with pytest.raises(InvalidRequest):
             engine.submit(utterance(family="other"))
+
+
+class Rehearsing(ToneDevice):
+    """A tone device that has something to say before the first listener comes."""
+
+    def __init__(self, text: str = "x" * 60) -> None:
+        super().__init__()
+        self.text = text
+        self.spoken: list[str] = []
+
+    def trial(self, family: str) -> Utterance:
+        return replace(utterance(self.text, family=family), awaited=False)
+
+    def render(self, chunks: Several[Chunk]) -> Several[Clip]:
+        self.spoken += [chunk.sequence.utterance.text for chunk in chunks]
+        if self.text == "poison":
+            raise RuntimeError("out of memory")
+        return super().render(chunks)
+
+
+async def test_an_engine_rehearses_and_then_knows_what_it_carries() -> None:
+    device = Rehearsing()
+    async with running(DeviceEngine(device)) as engine:
+        assert set(device.spoken) == {device.text}
+        assert engine.load.stream_limit is not None
+        assert (engine.load.streams, engine.load.open_utterances) == (0, 0)
+        assert engine.load.free_slots == engine.slots
+
+
+async def test_a_device_that_cannot_rehearse_does_not_start() -> None:
+    engine = DeviceEngine(Rehearsing("poison"))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        await engine.start()
+    assert engine.state is EngineState.FAILED
+    await engine.stop()
+
+
+async def test_the_load_tells_who_speaks_who_waits_and_what_is_owed() -> None:
+    device = Gated()
+    async with running(DeviceEngine(device, EngineConfig(slots=1, max_waiting=2))) as engine:
+        streams = [engine.submit(utterance("x" * 100)) for _ in range(2)]
+        device.gate.release(2)
+        await until(lambda: engine.load.waiting == 1 and engine.load.free_slots == 0)
+        load = engine.load
+        assert (load.slots, load.open_utterances, load.streams) == (1, 2, 1)
+        assert load.queued_audio_s == pytest.approx(2 * 170 / 25, rel=0.1)
+        for stream in streams:
+            stream.cancel()
+        device.gate.release(1)
+        await until(lambda: engine.load.queued_audio_s == 0.0 and engine.load.free_slots == 1)
 
 
 def test_a_device_engine_is_an_engine() -> None:

@@ -428,6 +428,18 @@ def test_first_sounds_are_kept_back_until_they_last_or_for_a_while() -> None:
     assert scheduler.audible(now_s=0.8) == (speaking,), "what is drawn needs only be rendered"
 
 
+def test_a_device_that_cannot_keep_up_anyway_keeps_nobody_waiting_for_the_first_sound() -> None:
+    scheduler = Scheduler(EngineConfig(slots=4))
+    speaking = sequence()
+    scheduler.submit(speaking, now_s=0.0)
+    scheduler.costs = Costs(step=BatchCost(0.05), chunk=BatchCost(0.01), render_per_s=0.25)
+    while len(speaking.tokens) < 12:
+        draw(scheduler, counting)
+    for chunk in scheduler.ready_to_speak(now_s=0.3):
+        scheduler.rendered(chunk, now_s=0.3)
+    assert scheduler.audible(now_s=0.3) == (speaking,)
+
+
 def test_a_repetition_is_cut_and_not_heard_for_longer_than_a_sound_is_held() -> None:
     scheduler = Scheduler(EngineConfig(stuck_tokens=50, hold_tokens=16))
     looping = sequence(max_tokens=500)
