@@ -133,7 +133,11 @@ async def serving(
 def build_engine(settings: ServerSettings) -> Engine:
     """The engine that the settings name, not yet started."""
     config = EngineConfig(
-        slots=settings.slots, max_waiting=settings.max_waiting, threads=settings.threads
+        slots=settings.slots,
+        max_waiting=settings.max_waiting,
+        max_utilisation=settings.max_utilisation,
+        max_wait_s=settings.max_wait_s,
+        threads=settings.threads,
     )
     if settings.engine == "tone":
         return ToneEngine(config)

@@ -41,7 +41,15 @@ class ServerSettings(BaseSettings):
 
     slots: Count = Field(8, description="utterances decoded together")
     max_waiting: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
-        32, description="utterances that may wait for a slot"
+        32, description="streams that may wait for their turn"
+    )
+    max_utilisation: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.85,
+        description="part of the device that live streams may take, as measured, before more wait; "
+        "0 lets everybody begin",
+    )
+    max_wait_s: Seconds = Field(
+        10.0, description="seconds a new stream may wait for its turn; more is refused"
     )
     threads: Count = Field(2, description="threads of the models on a CPU")
     max_streams: Count = Field(32, description="calls that may speak at once; more are refused")
