@@ -26,7 +26,8 @@ from chatterbox.process.status import code_of, internal_error, status_of
 
 # No message of any kind. Envoy's JSON transcoder ends an HTTP answer that has begun as if it were
 # whole, unless it meets what it cannot read: then it resets the stream, which every client sees.
-MALFORMED = b"\xff\xff\xff\xff"
+# A wire type that does not exist; of a field that is cut short, the JSON side makes an empty object.
+MALFORMED = b"\x0f"
 
 Context = Any  # grpc.aio's own, whose stub knows no calls of raw bytes
 
