@@ -17,8 +17,8 @@ export GOMP_SPINCOUNT ?= 1000
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-run: $(VENV)/.serve ## install what is missing and serve until Ctrl-C
-	@$(BIN)/chatterbox serve
+run: $(VENV)/.serve ## install what is missing and run the whole stack until Ctrl-C
+	@$(BIN)/chatterbox up
 
 say: $(VENV)/.serve ## speak TEXT into OUT through a running or a temporary server
 	@$(BIN)/chatterbox say -o "$$OUT" -- "$$TEXT"

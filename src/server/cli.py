@@ -46,6 +46,20 @@ def serve(context: typer.Context) -> int:
     return serve_until_told_to_stop(context.args, program=f"{PROGRAM} serve")
 
 
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    }
+)
+def up(context: typer.Context) -> int:
+    """Run model servers, balancer and edge; `chatterbox up --help` lists the settings."""
+    from server.cli_stack import up as run_the_stack
+
+    return run_the_stack(context.args, program=f"{PROGRAM} up")
+
+
 def main() -> None:
     """The console script."""
     sys.exit(run(sys.argv[1:]))

@@ -8,11 +8,12 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chatterbox.errors import EngineStopped
-from chatterbox.process.addresses import SERVER as DEFAULT_ADDRESS
+from chatterbox.process.addresses import BALANCER, EDGE, SERVER
 from chatterbox.process.grpc_options import client_options
 from chatterbox.process.logs import configure_logs
 from server.settings import load_settings
 
+LOCAL = (EDGE, BALANCER, SERVER)  # from the outside in, as far as there is one
 PROBE_S = 1.0  # a server on this machine answers within milliseconds or is not there
 CONNECT_S = 5.0
 
@@ -31,10 +32,11 @@ async def connected(address: str | None) -> AsyncIterator[grpc.aio.Channel]:
                 raise EngineStopped(f"the server at {address} {problem}")
             yield channel
         return
-    async with channel_to(DEFAULT_ADDRESS) as channel:
-        if await _problem(channel, timeout_s=PROBE_S) is None:
-            yield channel
-            return
+    for local in LOCAL:
+        async with channel_to(local) as channel:
+            if await _problem(channel, timeout_s=PROBE_S) is None:
+                yield channel
+                return
     async with _temporary_server() as started, channel_to(started) as channel:
         yield channel
 

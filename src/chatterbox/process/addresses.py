@@ -8,6 +8,7 @@ from chatterbox.errors import ConfigError
 
 SERVER = "127.0.0.1:50051"
 BALANCER = "127.0.0.1:50050"
+EDGE = "127.0.0.1:8080"
 LISTEN_PATTERN = r"^(.+:\d{1,5}|unix:.+)$"
 
 

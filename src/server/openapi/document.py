@@ -20,7 +20,9 @@ Text to speech over HTTP. The same services are there over gRPC and gRPC-Web on 
 where text can also be streamed in while sound is streamed out.
 
 Field names may be written in snake_case or camelCase; answers are in snake_case. An error in the
-middle of a streamed answer breaks the transfer off."""
+middle of a streamed answer breaks the transfer off. What the edge itself refuses (a path that does
+not exist, JSON that cannot be read, a body that is too large) has `http_status`, `message` and
+`reason` instead of a google.rpc.Status."""
 _OPENAI_ERROR = {
     "type": "object",
     "description": "An error as OpenAI's clients read it.",

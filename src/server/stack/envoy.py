@@ -105,8 +105,17 @@ def _access_log() -> dict[str, Any]:
         "sent_bytes": "%BYTES_SENT%",
         "request_id": "%REQ(X-REQUEST-ID)%",
     }
+    is_health = {"name": ":path", "string_match": {"prefix": "/grpc.health."}}
     return {
         "name": "envoy.access_loggers.file",
+        "filter": {
+            "and_filter": {
+                "filters": [
+                    {"not_health_check_filter": {}},
+                    {"header_filter": {"header": {**is_health, "invert_match": True}}},
+                ]
+            }
+        },
         "typed_config": {
             **typed("envoy.extensions.access_loggers.file.v3.FileAccessLog"),
             "path": "/dev/stdout",

@@ -5,7 +5,8 @@ from typing import Any
 from server.stack.edge import EdgeConfig
 
 CLUSTER = "balancers"
-OPENAI_SERVICE = "/chatterbox.v1.OpenAIService/"
+SPEECH_PREFIX = "/v1/audio/"  # OpenAI's
+ORIGINAL_PATH = "x-envoy-original-path"  # what the transcoder leaves of a path
 ADMIN_SERVICE = "/chatterbox.v1.AdminService/"
 MAX_PAGE_BYTES = 1_048_576  # of openapi.json and docs.html
 
@@ -103,7 +104,7 @@ def _speech_route(config: EdgeConfig) -> dict[str, Any]:
         "code": "%RESP(x-error-code)%",
     }
     return {
-        "match": {"prefix": "/v1/audio/"},
+        "match": {"prefix": SPEECH_PREFIX},
         "name": "openai",
         "route": _to_balancers(config),
         "typed_per_filter_config": {
@@ -206,47 +207,48 @@ def local_replies() -> dict[str, Any]:
     return {
         "mappers": [
             {
-                # For gRPC the body becomes grpc-message, which is read by people.
-                "filter": _header_starts("content-type", "application/grpc"),
-                "body_format_override": {"text_format_source": said},
-            },
-            {
-                # The transcoder may have rewritten the path by then.
-                "filter": {
-                    "or_filter": {
-                        "filters": [
-                            _header_starts(":path", "/v1/audio/"),
-                            _header_starts(":path", OPENAI_SERVICE),
-                        ]
-                    }
-                },
+                # By either path: the transcoder may have rewritten it by then.
+                "filter": _any_of(
+                    _header(":path", string_match={"prefix": SPEECH_PREFIX}),
+                    _header(ORIGINAL_PATH, string_match={"prefix": SPEECH_PREFIX}),
+                ),
                 "body_format_override": {"json_format": {"error": openai_error}},
             },
             {
-                "filter": {
-                    "and_filter": {
-                        "filters": [
-                            _status_is("GE", 200),
-                            _status_is("LE", 399),
-                        ]
-                    }
-                },
+                # For gRPC the body becomes grpc-message, which is read by people. A request that
+                # was JSON looks like gRPC, too, once it is translated.
+                "filter": _all_of(
+                    _header("content-type", string_match={"prefix": "application/grpc"}),
+                    _header(ORIGINAL_PATH, present_match=False),
+                ),
+                "body_format_override": {"text_format_source": said},
+            },
+            {
+                "filter": _all_of(_status_is("GE", 200), _status_is("LE", 399)),
                 "body_format_override": {"text_format_source": said},
             },
         ],
+        # Not google.rpc.Status, whose code is gRPC's.
         "body_format": {
             "json_format": {
-                "code": "%RESPONSE_CODE%",
+                "http_status": "%RESPONSE_CODE%",
                 "message": "%LOCAL_REPLY_BODY%",
-                "status": "%RESPONSE_CODE_DETAILS%",
+                "reason": "%RESPONSE_CODE_DETAILS%",
             }
         },
     }
 
 
-def _header_starts(name: str, prefix: str) -> dict[str, Any]:
-    match = {"name": name, "string_match": {"prefix": prefix}}
-    return {"header_filter": {"header": match}}
+def _header(name: str, **match: Any) -> dict[str, Any]:
+    return {"header_filter": {"header": {"name": name, **match}}}
+
+
+def _any_of(*filters: dict[str, Any]) -> dict[str, Any]:
+    return {"or_filter": {"filters": list(filters)}}
+
+
+def _all_of(*filters: dict[str, Any]) -> dict[str, Any]:
+    return {"and_filter": {"filters": list(filters)}}
 
 
 def _status_is(relation: str, code: int) -> dict[str, Any]:

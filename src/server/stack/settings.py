@@ -1,0 +1,86 @@
+"""StackSettings: every flag and environment variable of `chatterbox up`.
+
+Nothing else reads the environment. `--servers 4` and `CHATTERBOX_UP_SERVERS=4` are the same
+setting; the flag wins.
+"""
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from chatterbox.process.addresses import BALANCER, EDGE, SERVER
+from chatterbox.process.settings import Count, PositiveSeconds, Seconds, load, parse
+
+TCP_PATTERN = r"^.+:\d{1,5}$"
+
+
+def _default_servers() -> int:
+    """Two, so that one may fail; one where they would only share a core."""
+    return min(2, os.cpu_count() or 1)
+
+
+class StackSettings(BaseSettings):
+    """How one machine runs the whole stack; checked when made, never changed.
+
+    Ports that were not asked for by name give way when they are taken.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CHATTERBOX_UP_", frozen=True)
+
+    listen: str = Field(
+        EDGE,
+        pattern=TCP_PATTERN,
+        description="address of the edge: REST, gRPC and gRPC-Web; port 0 chooses a free one",
+    )
+    balancer_listen: str = Field(
+        BALANCER, pattern=TCP_PATTERN, description="address of the balancer: gRPC alone"
+    )
+    server_listen: str = Field(
+        SERVER,
+        pattern=TCP_PATTERN,
+        description="address of the first model server; the others take the ports behind it",
+    )
+    servers: Annotated[int, Field(ge=1, le=256)] = Field(
+        default_factory=_default_servers,
+        description="model servers (default 2, or 1 on one core)",
+    )
+    threads: Count | None = Field(
+        None, description="threads of each model server on a CPU; all share the cores by default"
+    )
+    server_flags: str = Field(
+        "",
+        description="further flags of every model server, in one string; {index} is its number: "
+        "'--family english --device cuda:{index}'",
+    )
+    web_root: Path | None = Field(None, description="folder of the web interface, if there is one")
+    drain_s: Seconds = Field(
+        10.0, description="seconds running streams get to finish when the stack stops"
+    )
+    start_s: PositiveSeconds = Field(
+        300.0, description="seconds after which a stack that does not come up is given up"
+    )
+
+    @property
+    def threads_each(self) -> int:
+        """Threads of each model server."""
+        return self.threads or max(1, (os.cpu_count() or 1) // self.servers)
+
+    def flags_of(self, index: int) -> list[str]:
+        """The further flags of one model server."""
+        return [flag.replace("{index}", str(index)) for flag in shlex.split(self.server_flags)]
+
+
+def parse_settings(arguments: Sequence[str], *, program: str) -> StackSettings:
+    """Settings from flags over environment over defaults; see `process.settings.parse`."""
+    description = "Run model servers, a balancer and Envoy on this machine."
+    return parse(StackSettings, arguments, program=program, description=description)
+
+
+def load_settings(**values: Any) -> StackSettings:
+    """Settings from `values` over environment over defaults; raises ConfigError."""
+    return load(StackSettings, **values)
