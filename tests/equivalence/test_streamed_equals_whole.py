@@ -5,6 +5,7 @@ With attention over everything the future changes the past a little; what that c
 measured on trained weights.
 """
 
+import copy
 from dataclasses import dataclass, replace
 
 import pytest
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from chatterbox.audio.mel import s3gen_log_mel
 from chatterbox.engine.config import EngineConfig
+from chatterbox.engine.flow_graphs import FlowGraphs
+from chatterbox.engine.recording import CudaRecorder, Repetition
 from chatterbox.engine.s3gen_runner import SeededNoise
 from chatterbox.engine.t3_runner import T3Runner
 from chatterbox.models.bundle import Models, load_models
@@ -24,6 +27,7 @@ from chatterbox.models.s3gen.config import EncoderConfig, EstimatorConfig, S3Gen
 from chatterbox.models.s3gen.model import RenderNoise, S3Gen
 from chatterbox.models.s3gen.stream import (
     ChunkInput,
+    Extend,
     StreamSettings,
     StreamState,
     hear_prompt,
@@ -134,7 +138,9 @@ def streamed(
     return together(s3gen, [Case(tokens, conditioning, ends)], settings)[0]
 
 
-def together(s3gen: S3Gen, cases: list[Case], settings: StreamSettings) -> list[Tensor]:
+def together(
+    s3gen: S3Gen, cases: list[Case], settings: StreamSettings, extend: Extend | None = None
+) -> list[Tensor]:
     """Every case's next chunk in one batch, until none has any left."""
     prompts = [hear_prompt(s3gen, case.conditioning, settings) for case in cases]
     noise = noise_for(s3gen)
@@ -150,7 +156,8 @@ def together(s3gen: S3Gen, cases: list[Case], settings: StreamSettings) -> list[
             chunks.append(ChunkInput(
                 prompt=prompts[row], noise=noise, state=states[row], tokens=given, kept=end - start
             ))  # fmt: skip
-        for row, (samples, after) in zip(rows, render_chunks(s3gen, chunks, settings), strict=True):
+        rendered = render_chunks(s3gen, chunks, settings, extend)
+        for row, (samples, after) in zip(rows, rendered, strict=True):
             pieces[row].append(samples)
             states[row] = after
     return [torch.cat(row) for row in pieces]
@@ -230,6 +237,53 @@ def test_a_prompt_heard_beforehand_is_heard(attentive: S3Gen) -> None:
     assert (one - streamed(attentive, tokens, other, [TOKENS])).abs().max() > 1e-3
     shorter = hear_prompt(attentive, spoken, StreamSettings(prompt_tokens=5))
     assert shorter.tokens + shorter.waiting == 5
+
+
+def mixed_cases(s3gen: S3Gen) -> list[Case]:
+    """Three voices, one without a prompt, with chunks of different sizes."""
+    cases = []
+    for row, (prompt, ends) in enumerate([(8, [9, 24, 40]), (0, [5, 30]), (8, [9, 20, 33])]):
+        spoken = voice(s3gen)
+        own = replace(
+            spoken,
+            prompt_tokens=spoken.prompt_tokens[:, :prompt],
+            prompt_mel=spoken.prompt_mel[:, : 2 * prompt] + 0.1 * row,
+        )
+        cases.append(Case(speech(s3gen, ends[-1]), own, ends))
+    return cases
+
+
+def test_recorded_in_a_few_shapes_it_sounds_the_same(attentive: S3Gen) -> None:
+    """The buffers and the padding of a recording, replayed by doing the work again."""
+    few, cases = StreamSettings(window_tokens=10), mixed_cases(attentive)
+    graphs = FlowGraphs(attentive.flow, Repetition(), window=10)
+    recorded = together(attentive, cases, few, graphs.extend)
+    assert 0 < graphs.form_count < 4
+    for one, other in zip(recorded, together(attentive, cases, few), strict=True):
+        torch.testing.assert_close(one, other, atol=2e-3, rtol=0)
+
+
+@pytest.mark.gpu
+def test_a_cuda_graph_sounds_as_the_same_work_dispatched(attentive: S3Gen) -> None:
+    s3gen = copy.deepcopy(attentive).cuda()
+    few = StreamSettings(window_tokens=10)
+    cases = [
+        Case(case.tokens.cuda(), on_gpu(case.conditioning), case.ends)
+        for case in mixed_cases(attentive)
+    ]
+    graphs = FlowGraphs(s3gen.flow, CudaRecorder(), window=10)
+    for _ in range(2):  # recorded, then replayed
+        recorded = together(s3gen, cases, few, graphs.extend)
+        for one, other in zip(recorded, together(s3gen, cases, few), strict=True):
+            torch.testing.assert_close(one, other, atol=5e-3, rtol=0)
+
+
+def on_gpu(voice: S3GenConditioning) -> S3GenConditioning:
+    return S3GenConditioning(
+        prompt_tokens=voice.prompt_tokens.cuda(),
+        prompt_mel=voice.prompt_mel.cuda(),
+        x_vector=voice.x_vector.cuda(),
+    )
 
 
 @given(data=st.data())

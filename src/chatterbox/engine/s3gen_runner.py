@@ -11,12 +11,15 @@ from torch import Tensor
 
 from chatterbox.audio.clip import Clip
 from chatterbox.audio.stitch import fade_out
+from chatterbox.engine.flow_graphs import FlowGraphs
+from chatterbox.engine.recording import CudaRecorder
 from chatterbox.engine.sampler import uniform
 from chatterbox.engine.sequence import Chunk, Finish, Sequence
 from chatterbox.models.bundle import Models
 from chatterbox.models.conditioning import S3GenConditioning
 from chatterbox.models.s3gen.stream import (
     ChunkInput,
+    Extend,
     Prompt,
     StreamSettings,
     StreamState,
@@ -100,6 +103,10 @@ class S3GenRunner:
         self._streams: dict[Sequence, _Stream] = {}
         self._prompts: OrderedDict[bytes, Prompt] = OrderedDict()
         self._prompt_cache_bytes = prompt_cache_bytes
+        self._extend: Extend = models.s3gen.flow.extend
+        if models.device.type == "cuda":
+            window = self._settings.window_tokens
+            self._extend = FlowGraphs(models.s3gen.flow, CudaRecorder(), window=window).extend
 
     def begin(self, sequence: Sequence, conditioning: S3GenConditioning) -> None:
         """Get ready to render a sequence with this voice."""
@@ -133,7 +140,7 @@ class S3GenRunner:
     def render(self, chunks: Several[Chunk]) -> list[Clip]:
         """The audio of chunks of different sequences; those of one sequence come in order."""
         inputs = [self._input(chunk) for chunk in chunks]
-        rendered = render_chunks(self._models.s3gen, inputs, self._settings)
+        rendered = render_chunks(self._models.s3gen, inputs, self._settings, self._extend)
         clips = []
         for chunk, (samples, after) in zip(chunks, rendered, strict=True):
             stream = self._streams[chunk.sequence]

@@ -61,6 +61,14 @@ class FlowMemory:
             return cls._of(part.spread(len(rows)) for part in rows[0].parts)
         return cls._of(Memory.stack(parts) for parts in zip(*(r.parts for r in rows), strict=True))
 
+    def repeated(self, batch: int) -> "FlowMemory":
+        """A batch of this one row, each with storage of its own."""
+        return FlowMemory._of(part.spread(batch).copied(batch) for part in self.parts)
+
+    def copied(self, rows: int) -> "FlowMemory":
+        """The first rows of a batch, in storage of their own."""
+        return FlowMemory._of(part.copied(rows) for part in self.parts)
+
     def unstack(self) -> list["FlowMemory"]:
         """The rows of a batch."""
         by_part = [part.unstack() for part in self.parts]

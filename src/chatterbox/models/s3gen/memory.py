@@ -66,6 +66,14 @@ class Memory:
             tails=tails.expand(batch, -1, -1, -1),
         )
 
+    def copied(self, rows: int) -> "Memory":
+        """The first rows of a batch, in storage of their own."""
+        contiguous = torch.contiguous_format
+        return Memory(
+            keys_values=self.keys_values[:, :, :rows].clone(memory_format=contiguous),
+            tails=self.tails[:rows].clone(memory_format=contiguous),
+        )
+
     @classmethod
     def stack(cls, rows: Sequence["Memory"]) -> "Memory":
         """Memories of one window as a batch."""

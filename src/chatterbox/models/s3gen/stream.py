@@ -8,7 +8,7 @@ and a foretaste of the next samples to fade over. Noise is a function of the abs
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +20,8 @@ from chatterbox.models.conditioning import S3GenConditioning
 from chatterbox.models.s3gen.flow import FlowMemory, News
 from chatterbox.models.s3gen.memory import Extent
 from chatterbox.models.s3gen.model import S3Gen, onset_fade
+
+Extend = Callable[[News, FlowMemory, FlowMemory], tuple[Tensor, FlowMemory]]
 
 FRAMES_PER_TOKEN = 2
 _PROMPT_SEED = 0  # of the noise under a prompt: one for all streams, or each would hear it anew
@@ -160,10 +162,16 @@ def start_stream(
 
 @torch.inference_mode()
 def render_chunks(
-    s3gen: S3Gen, chunks: Sequence[ChunkInput], settings: StreamSettings
+    s3gen: S3Gen,
+    chunks: Sequence[ChunkInput],
+    settings: StreamSettings,
+    extend: Extend | None = None,
 ) -> list[tuple[Tensor, StreamState]]:
-    """The samples (n,) of each chunk and the state after it; a row sounds as it would alone."""
-    mels, memories = _mels(s3gen, chunks)
+    """The samples (n,) of each chunk and the state after it; a row sounds as it would alone.
+
+    `extend` takes the place of `s3gen.flow.extend`.
+    """
+    mels, memories = _mels(chunks, extend or s3gen.flow.extend)
     rows = [
         _Row.of(chunk, mel, memory)
         for chunk, mel, memory in zip(chunks, mels, memories, strict=True)
@@ -171,9 +179,8 @@ def render_chunks(
     return _sound(s3gen, rows, settings)
 
 
-def _mels(s3gen: S3Gen, chunks: Sequence[ChunkInput]) -> tuple[list[Tensor], list[FlowMemory]]:
+def _mels(chunks: Sequence[ChunkInput], extend: Extend) -> tuple[list[Tensor], list[FlowMemory]]:
     """Of each chunk the mel (1, bins, frames) of all its tokens, and the flow's memory after it."""
-    flow = s3gen.flow
     memory = FlowMemory.stack([chunk.state.flow for chunk in chunks])
     longest = max(chunk.prompt.tokens for chunk in chunks)
     same_voice = all(chunk.prompt is chunks[0].prompt for chunk in chunks)
@@ -203,7 +210,7 @@ def _mels(s3gen: S3Gen, chunks: Sequence[ChunkInput]) -> tuple[list[Tensor], lis
         extent=extent,
         seen=max(past),
     )
-    mel, after = flow.extend(news, memory, FlowMemory.stack(heard))
+    mel, after = extend(news, memory, FlowMemory.stack(heard))
     mels = [
         mel[row : row + 1, :, o.skipped : FRAMES_PER_TOKEN * len(o.tokens)]
         for row, o in enumerate(opened)

@@ -1,0 +1,48 @@
+"""Recorder: device work that is recorded once and replayed, so that the host need not dispatch it.
+
+The work reads and writes tensors that stay where they are; whoever replays it fills them first.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+
+Work = Callable[[], None]
+
+_REHEARSALS = 3  # before a recording: libraries choose their kernels and allocate then
+
+
+class Recorder(Protocol):
+    """Records work with fixed shapes, without anything read back by the host."""
+
+    def record(self, work: Work) -> Work:
+        """Run `work`, and return what does the same again."""
+
+
+class Repetition:
+    """Records nothing: the work is done again. On a CPU, and to test what is recorded elsewhere."""
+
+    def record(self, work: Work) -> Work:
+        work()
+        return work
+
+
+class CudaRecorder:
+    """CUDA graphs, all with memory from one pool: only one of them runs at a time."""
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def record(self, work: Work) -> Work:
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(_REHEARSALS):
+                work()
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            work()
+        graph.replay()
+        return graph.replay
