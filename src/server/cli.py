@@ -31,13 +31,15 @@ app.command()(evaluate)
 app.command()(bench)
 
 
-@app.command(
-    context_settings={
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "help_option_names": [],  # the flags have one home, server.settings, and so has their help
-    }
-)
+# The flags of these have one home, their settings, and so has their help.
+OWN_FLAGS = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "help_option_names": [],
+}
+
+
+@app.command(context_settings=OWN_FLAGS)
 def serve(context: typer.Context) -> int:
     """Serve until Ctrl-C; `chatterbox serve --help` lists the settings."""
     # Not at the top: the other commands need not wait for the engine's libraries.
@@ -46,18 +48,20 @@ def serve(context: typer.Context) -> int:
     return serve_until_told_to_stop(context.args, program=f"{PROGRAM} serve")
 
 
-@app.command(
-    context_settings={
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "help_option_names": [],
-    }
-)
+@app.command(context_settings=OWN_FLAGS)
 def up(context: typer.Context) -> int:
     """Run model servers, balancer and edge; `chatterbox up --help` lists the settings."""
     from server.cli_stack import up as run_the_stack
 
     return run_the_stack(context.args, program=f"{PROGRAM} up")
+
+
+@app.command(context_settings=OWN_FLAGS)
+def envoy(context: typer.Context) -> int:
+    """Write Envoy's configuration for production; `chatterbox envoy --help` lists the settings."""
+    from server.cli_envoy import envoy as write_configuration
+
+    return write_configuration(context.args, program=f"{PROGRAM} envoy")
 
 
 def main() -> None:

@@ -29,17 +29,23 @@ async def _up(settings: StackSettings) -> None:
     )
     sys.stdout.flush()
     with stop_requested() as stop:
-        async with standing(settings, write=_write) as stack:
-            _announce(settings, stack)
-            stopping = asyncio.create_task(stop.wait())
-            failing = asyncio.create_task(stack.failure())
-            await asyncio.wait({stopping, failing}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if failing.done():
-                failing.result()
-            failing.cancel()
+        async with standing(settings, write=_write, stop=stop) as stack:
+            if not stop.is_set():
+                _announce(settings, stack)
+                await _until(stop, stack)
             sys.stdout.write("Stopping; what still speaks may finish ...\n")
             sys.stdout.flush()
+
+
+async def _until(stop: asyncio.Event, stack: RunningStack) -> None:
+    """Wait for `stop`; raises when a process is given up before."""
+    stopping = asyncio.create_task(stop.wait())
+    failing = asyncio.create_task(stack.failure())
+    await asyncio.wait({stopping, failing}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if failing.done():
+        failing.result()
+    failing.cancel()
 
 
 def _write(line: str) -> None:

@@ -56,8 +56,10 @@ class RunningStack:
 
 
 @asynccontextmanager
-async def standing(settings: StackSettings, *, write: Write) -> AsyncIterator[RunningStack]:
-    """Run the stack while the context lasts; entered when all of it serves.
+async def standing(
+    settings: StackSettings, *, write: Write, stop: asyncio.Event
+) -> AsyncIterator[RunningStack]:
+    """Run the stack while the context lasts; entered when all of it serves, or at `stop`.
 
     Leaving drains from the outside in. Raises ConfigError or EngineStopped when it cannot start.
     """
@@ -66,7 +68,7 @@ async def standing(settings: StackSettings, *, write: Write) -> AsyncIterator[Ru
         stack = _stack(settings, plan, Path(folder), write)
         stack._keeping.extend(asyncio.create_task(each.keep_running()) for each in stack.children)
         try:
-            await _until_up(stack, settings.start_s)
+            await _until_up(stack, settings.start_s, stop)
             yield stack
         finally:
             try:
@@ -159,23 +161,29 @@ def _edge(settings: StackSettings, plan: Plan, folder: Path, write: Write) -> Ch
     return Child("edge", [str(envoy), "-c", str(path), *flags], write=write, shows_output=True)
 
 
-async def _until_up(stack: RunningStack, start_s: float) -> None:
+async def _until_up(stack: RunningStack, start_s: float, stop: asyncio.Event) -> None:
     plan = stack.plan
     # From the inside out: whoever looks at the edge too early fills its log.
     addresses = [*plan.servers, plan.balancer, *([plan.edge] if plan.edge else [])]
     waiting = asyncio.create_task(_all_serving(addresses))
+    stopping = asyncio.create_task(_set(stop))
     try:
         async with asyncio.timeout(start_s):
-            await _first([waiting, *stack._keeping])
+            await _first([waiting, stopping, *stack._keeping])
     except TimeoutError:
         raise EngineStopped(f"the stack is not up after {start_s:g} s") from None
     finally:
         waiting.cancel()
+        stopping.cancel()
 
 
 async def _all_serving(addresses: Sequence[str]) -> None:
     for address in addresses:
         await until_serving(address)
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 async def _first(tasks: "Sequence[asyncio.Task[None]]") -> None:

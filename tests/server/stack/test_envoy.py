@@ -43,6 +43,8 @@ def tls(tmp_path: Path) -> Tls:
 
 def complaints(config: EdgeConfig, folder: Path) -> str:
     """What Envoy says against it; nothing if it would run."""
+    if not ENVOY.exists():
+        pytest.skip("there is no Envoy wheel for this machine")
     path = folder / "envoy.json"
     write_envoy_config(config, path)
     done = subprocess.run(
