@@ -57,6 +57,7 @@ class Slots:
         self.seeds = integers()
         self.least = integers()  # no stop before that many tokens
         self.live = torch.zeros(count, dtype=torch.bool, device=device)  # neither ended nor empty
+        self.called = torch.zeros(count, dtype=torch.bool, device=device)  # to a recorded step
         self.guided = torch.zeros(count, 1, dtype=torch.bool, device=device)
         idle = Sampling(
             temperature=1.0,
@@ -119,6 +120,7 @@ class Batch:
     owners: Places  # the place among the slots of each row's slot
     told: Places  # the place among the rows of the row that knows the text
     untold: Places | None  # of the one that does not; None where nobody is guided
+    called: Tensor | None  # (slots,) whose turn it is; None: everybody's
     guided: Tensor | None  # (slots, 1), given where untold rows of the unguided mean nothing
     rows: tuple[int, ...]  # of the cache
     addresses: Tensor  # of those, see `KVCache.addresses`
@@ -145,6 +147,7 @@ class Batch:
             owners=_places(owners, device),
             told=_places(told, device),
             untold=_places(untold, device) if len(rows) > len(speakers) else None,
+            called=None,
             guided=None,
             rows=tuple(rows),
             addresses=cache.addresses(rows),
@@ -153,7 +156,11 @@ class Batch:
 
     @classmethod
     def leading(cls, count: int, slots: Slots, cache: KVCache) -> "Batch":
-        """The first `count` slots with all their rows, occupied or not: the same for ever."""
+        """The first `count` slots with all their rows, occupied or not, called or not.
+
+        Its tensors are those of the slots: who is called may change, the batch does not. The
+        others' rows are computed in vain, and written where they will be written again.
+        """
         numbers = torch.arange(count, device=slots.tokens.device)
         rows = range(count * slots.rows_each)
         pairs = slots.rows_each == 2
@@ -164,6 +171,7 @@ class Batch:
             owners=numbers.repeat_interleave(slots.rows_each),
             told=slice(0, len(rows), slots.rows_each),
             untold=slice(1, len(rows), 2) if pairs else None,
+            called=slots.called[:count],
             guided=slots.guided[:count] if pairs else None,
             rows=tuple(rows),
             addresses=cache.addresses(rows),

@@ -4,6 +4,7 @@ Every row has its own settings, as columns of a `SamplingTable`, and its own ran
 a row draws depends on its scores, its seed and its position, never on who is decoded beside it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ class SamplingTable:
     greedy: Tensor  # bool: only the likeliest token
     top_k: Tensor  # int64, at least 1, the vocabulary where off
     floor: Tensor  # log(min_p): how far below the likeliest a token may lie
-    top_p: Tensor
+    top_p: Tensor  # infinity where off: a sum of shares may round to all of them too soon
     repetition_penalty: Tensor
     penalty_last: bool  # Turbo and Nano penalise what the filters left; the others before
     penalises: bool  # whether any row has a repetition penalty
@@ -66,7 +67,7 @@ class SamplingTable:
             greedy=column([value == 0.0 for value in temperature], torch.bool),
             top_k=column(list(top_k), torch.int64),
             floor=column(min_p).log(),
-            top_p=column(top_p),
+            top_p=column([value if value < 1.0 else math.inf for value in top_p]),
             repetition_penalty=column(penalty),
             penalty_last=penalty_last,
             penalises=max(penalty) > 1.0,
@@ -108,8 +109,9 @@ class History:
     def add(self, slots: Tensor, tokens: Tensor, live: Tensor | None = None) -> None:
         """Note that each of `slots` (rows,) drew its token of `tokens` (rows,), if it is live."""
         if not self._keeps_start:
-            self.seen[slots, self._start] &= ~self._fresh[slots]
-            self._fresh[slots] = False
+            started = self._fresh[slots] if live is None else self._fresh[slots] & live
+            self.seen[slots, self._start] &= ~started
+            self._fresh[slots] &= ~started
         self.seen[slots, tokens] = True if live is None else self.seen[slots, tokens] | live
 
 

@@ -30,31 +30,36 @@ class DecodeStep:
         self._forbidden = (ids >= config.speech_codes) & (ids != config.stop_speech)
 
     def __call__(self, batch: Batch, runs: Several[Run]) -> Tensor:
-        """The tokens drawn, or drawn last by those that are not live: (slots,)."""
+        """The tokens drawn, or drawn last by those not called or not live: (slots,)."""
         slots = self.slots
         lengths = slots.lengths[batch.slots]
         embeds = self.t3.embed_speech(slots.tokens[batch.slots], slots.drawn[batch.slots])
         positions = lengths[batch.owners][:, None]
         memory = Stepping(self.cache, runs, batch.addresses, positions)
         logits = self.t3(embeds[batch.owners], positions, memory)
-        slots.lengths[batch.slots] = lengths + slots.live[batch.slots]
+        slots.lengths[batch.slots] = lengths + self._going(batch)
         return self.draw(batch, logits)
 
     def draw(self, batch: Batch, logits: Tensor) -> Tensor:
         """(rows, vocabulary) scores -> (slots,) tokens, noted in the slots."""
         slots, where = self.slots, batch.slots
-        live, drawn, before = slots.live[where], slots.drawn[where], slots.tokens[where]
+        going, drawn, before = self._going(batch), slots.drawn[where], slots.tokens[where]
         scores = self._scores(batch, logits, drawn < slots.least[where])
         candidates = sampler.shortlist(
             scores, slots.history.seen[where], batch.table, narrow=self._narrow
         )
         tokens = sampler.draw(candidates, slots.seeds[where], drawn)
-        tokens = torch.where(live, tokens, before)
-        slots.history.add(batch.slot_numbers, tokens, live)
+        tokens = torch.where(going, tokens, before)
+        slots.history.add(batch.slot_numbers, tokens, going)
+        slots.drawn[where] = drawn + going
         slots.tokens[where] = tokens
-        slots.drawn[where] = drawn + live
-        slots.live[where] = live & (tokens != self._stop)
+        slots.live[where] = slots.live[where] & ~(going & (tokens == self._stop))
         return tokens
+
+    def _going(self, batch: Batch) -> Tensor:
+        """Who is to draw: (slots,) bool."""
+        live = self.slots.live[batch.slots]
+        return live if batch.called is None else live & batch.called
 
     def _scores(self, batch: Batch, logits: Tensor, too_soon: Tensor) -> Tensor:
         """Guided, and without what must not be drawn: (slots, vocabulary)."""

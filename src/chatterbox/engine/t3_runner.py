@@ -11,7 +11,8 @@ from torch import Tensor
 
 from chatterbox.engine.batch import Batch, Slots, Speaker
 from chatterbox.engine.config import EngineConfig
-from chatterbox.engine.graphs import EagerSteps, StepRunner
+from chatterbox.engine.graphs import EagerSteps, GraphSteps, StepRunner
+from chatterbox.engine.recording import CudaRecorder, Recorder
 from chatterbox.engine.step import DecodeStep, speakable
 from chatterbox.models.bundle import Models
 from chatterbox.models.conditioning import T3Conditioning
@@ -23,7 +24,10 @@ from chatterbox.speech import Sampling
 class T3Runner:
     """T3 of one family, with a cache for `config.slots` sequences. Used on one thread."""
 
-    def __init__(self, models: Models, config: EngineConfig) -> None:
+    def __init__(
+        self, models: Models, config: EngineConfig, *, recorder: Recorder | None = None
+    ) -> None:
+        """Steps are recorded on a GPU, and on a CPU where it is told how."""
         t3 = models.t3.config
         self._models = models
         self._config = t3
@@ -50,11 +54,19 @@ class T3Runner:
             device=models.device,
             dtype=models.t3.speech_embedding.weight.dtype,
         )
-        self._step = DecodeStep(models.t3, self._cache, self._slots, narrow=True)
+        if recorder is None and models.device.type == "cuda":
+            recorder = CudaRecorder()
+        self._step = DecodeStep(models.t3, self._cache, self._slots, narrow=recorder is None)
         self._steps: StepRunner = EagerSteps(self._step)
+        if recorder is not None:
+            self._steps = GraphSteps(self._step, recorder, most_steps=config.steps_per_sync)
         self._occupants: dict[int, Speaker] = {}  # by slot, the latest
         self._unread: dict[Speaker, Tensor] = {}  # prefixes, until the first token is drawn
         self._scores: dict[Speaker, Tensor] = {}  # of the position read last
+
+    def prepare(self) -> None:
+        """Do now what would delay the first listeners; nobody may be speaking."""
+        self._steps.prepare()
 
     def speaker(self, slot: int, sampling: Sampling, *, least_tokens: int) -> Speaker:
         """A new occupant of a slot; `sampling` is settled."""

@@ -16,6 +16,7 @@ _PROMPT_TOKENS = 25
 
 def warm_up(models: Models, t3: T3Runner, s3gen: S3GenRunner, config: EngineConfig) -> None:
     """Run every network once, so that libraries load and memory is laid out now."""
+    t3.prepare()
     conditioning = nobody(models)
     sampling = models.family.settle(Sampling(seed=0))
     speaker = t3.speaker(0, sampling, least_tokens=config.first_chunk_tokens + 1)

@@ -1,5 +1,6 @@
 """The T3 runner: a speaker's tokens are its own, however they are read, stepped and recorded."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -7,9 +8,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from chatterbox.engine.batch import Speaker
 from chatterbox.engine.config import EngineConfig
+from chatterbox.engine.recording import Work
 from chatterbox.engine.t3_runner import T3Runner
 from chatterbox.engine.warm_up import nobody
 from chatterbox.models.bundle import Models, random_models
@@ -42,6 +48,7 @@ DIRECT = replace(
     s3gen=S3GenConfig.tiny(),
     closing_tokens=(),
 )
+RECORDED = replace(CONFIG, steps_per_sync=3, max_text_tokens=200)
 FAMILIES = {"guided": GUIDED, "direct": DIRECT}
 
 
@@ -94,6 +101,60 @@ CASES = st.builds(
 PLAIN = Case("The quick brown fox.", Sampling(seed=1, temperature=1.0), 40)
 
 Tokens = tuple[int | None, ...]
+
+_NEEDS_THE_HOST = ("item", "_local_scalar_dense", "nonzero", "is_nonzero", "equal", "unique")
+
+
+class Tape(TorchDispatchMode):
+    """A recorder of operations with the very tensors they read and wrote, as a CUDA graph is.
+
+    Played again, it allocates nothing and knows no Python: what a step kept on the host, or put
+    in a new tensor, is not seen by it. It also says what no graph may contain.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.played = 0
+        self._operations: list[tuple[Callable[..., object], tuple, dict, list[Tensor]]] = []
+
+    def __torch_dispatch__(
+        self, func: OpOverload, types: object, args: tuple = (), kwargs: dict | None = None
+    ) -> object:
+        name = func.overloadpacket.__name__
+        assert name not in _NEEDS_THE_HOST, f"{name} waits for the device"
+        result = func(*args, **(kwargs or {}))
+        given = {tensor.untyped_storage().data_ptr() for tensor in _tensors((args, kwargs))}
+        fresh = [t for t in _tensors(result) if t.untyped_storage().data_ptr() not in given]
+        self._operations.append((func, args, kwargs or {}, fresh))
+        return result
+
+    def play(self) -> None:
+        self.played += 1
+        for func, args, kwargs, recorded in self._operations:
+            if recorded or func._schema.is_mutable:
+                again = _tensors(func(*args, **kwargs))
+                for old, new in zip(recorded, again, strict=bool(recorded)):
+                    old.copy_(new)
+
+
+def _tensors(tree: object) -> list[Tensor]:
+    leaves = [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+    return [leaf for leaf in leaves if leaf.layout is torch.strided]  # packed weights are not
+
+
+class TapeRecorder:
+    """A `Recorder` of tapes."""
+
+    def __init__(self) -> None:
+        self.tapes: list[Tape] = []
+
+    def record(self, work: Work) -> Work:
+        work()  # as on a GPU, where the first calls allocate
+        tape = Tape()
+        with tape:
+            work()
+        self.tapes.append(tape)
+        return tape.play
 
 
 def speak(made: Models, runner: T3Runner, case: Case, *, slot: int = 0, pieces: int = 99) -> Tokens:
@@ -213,3 +274,54 @@ def test_forgetting_an_earlier_occupant_leaves_the_slot_to_the_next() -> None:
     told += runner.decode([later], steps=3)[0]
 
     assert told == alone("guided", "fp32", PLAIN)[:4]
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+@given(data=st.data())
+@settings(max_examples=10)
+def test_recorded_steps_draw_what_dispatched_ones_do(kind: str, data: st.DataObject) -> None:
+    made = models(kind, "fp32")
+    recorder = TapeRecorder()
+    runner = T3Runner(made, RECORDED, recorder=recorder)
+    cases = data.draw(st.lists(CASES, min_size=2, max_size=5), label="cases")
+    told: dict[int, Tokens] = {}
+    speaking: dict[int, Speaker] = {}
+    waiting = list(enumerate(cases))
+    while waiting or speaking:
+        free = set(range(SLOTS)) - {speaker.slot for speaker in speaking.values()}
+        if waiting and free and (not speaking or data.draw(st.booleans(), label="joins")):
+            number, case = waiting.pop(0)
+            speaker = case.speaker(runner, made.family, max(free))
+            text = made.tokenizer.encode(case.text, "en")
+            told[number] = (runner.prefill(speaker, text, nobody(made).t3),)
+            speaking[number] = speaker
+        for number in [*speaking]:
+            if told[number][-1] is None or len(told[number]) >= cases[number].count:
+                runner.forget(speaking.pop(number))
+        # Some pause: what is recorded steps their slots too.
+        going = [number for number in speaking if data.draw(st.booleans(), label="goes on")]
+        if going:
+            drawn = runner.decode([speaking[n] for n in going], steps=data.draw(st.integers(1, 3)))
+            for number, tokens in zip(going, drawn, strict=True):
+                told[number] += tokens
+
+    for number, tokens in told.items():
+        expected = alone(kind, "fp32", cases[number])
+        common = min(len(tokens), len(expected))
+        assert tokens[:common] == expected[:common]
+    assert len(recorder.tapes) <= 6, "a recording per width and reach, whoever speaks"
+
+
+def test_all_recordings_are_made_before_anybody_speaks() -> None:
+    made = models("guided", "fp32")
+    recorder = TapeRecorder()
+    runner = T3Runner(made, RECORDED, recorder=recorder)
+    runner.prepare()
+    count = len(recorder.tapes)
+    case = replace(PLAIN, sampling=Sampling(seed=1, temperature=1.0))
+    expected = alone("guided", "fp32", case)
+
+    assert count == 3 * 2, "for 1, 2 and 4 slots, two reaches"
+    assert speak(made, runner, case) == expected
+    assert len(recorder.tapes) == count
+    assert sum(tape.played for tape in recorder.tapes) == len(expected) - 1
