@@ -14,17 +14,25 @@ LONG = "A long sentence that goes on for a while, and then for a while longer. "
 ENDLESS = "One more sentence, of many. " * 3_500
 
 
-def test_a_server_that_dies_in_the_middle_breaks_the_file_off(stack: Any, wait_until: Any) -> None:
+@pytest.mark.parametrize(("stream_format", "begin"), [("audio", b"RIFF"), ("sse", b"data: ")])
+def test_a_server_that_dies_in_the_middle_breaks_the_file_off(
+    stack: Any, wait_until: Any, stream_format: Any, begin: bytes
+) -> None:
     """And the stack starts it again."""
     client = openai.OpenAI(base_url=f"{stack.url}/v1", api_key="none", max_retries=0)
     with (
         client,
         client.audio.speech.with_streaming_response.create(
-            model="tts-1", voice="alloy", input=LONG, response_format="wav", speed=0.25
+            model="tts-1",
+            voice="alloy",
+            input=LONG,
+            response_format="wav",
+            speed=0.25,
+            stream_format=stream_format,
         ) as answer,
     ):
         pieces = answer.iter_bytes(4_096)
-        assert next(pieces).startswith(b"RIFF")
+        assert next(pieces).startswith(begin)
         name = stack.busy_server()
         before = stack.pid_of(name)
         os.kill(before, signal.SIGKILL)
