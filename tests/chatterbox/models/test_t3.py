@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from chatterbox.models.conditioning import T3Conditioning
-from chatterbox.models.t3.cache import KVCache, Reading, Stepping, plan_runs
+from chatterbox.models.t3.cache import KVCache, Reading, Run, Stepping, plan_runs
 from chatterbox.models.t3.config import T3Config
 from chatterbox.models.t3.model import T3
 from chatterbox.models.t3.precision import convert_t3
@@ -104,20 +104,41 @@ def test_rows_of_different_length_decoded_together_equal_each_alone(
         torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_runs_cover_the_batch_and_read_little_in_vain() -> None:
+def test_runs_are_neighbours_of_one_length() -> None:
     rows = [0, 1, 2, 5, 6, 8]
-    lengths = [10, 10, 40, 300, 900, 900]
+    lengths = [10, 10, 40, 900, 900, 900]
     runs = plan_runs(rows, lengths)
 
     assert [(run.rows.start, run.rows.stop, run.reach) for run in runs] == [
-        (0, 3, 40),
-        (5, 6, 300),
-        (6, 7, 900),
+        (0, 2, 10),
+        (2, 3, 40),
+        (5, 7, 900),
         (8, 9, 900),
     ]
-    assert [run.is_even for run in runs] == [False, True, True, True]
     assert [row for run in runs for row in range(run.rows.start, run.rows.stop)] == rows
     assert [place for run in runs for place in range(run.part.start, run.part.stop)] == [*range(6)]
+
+
+@torch.inference_mode()
+def test_rows_read_further_than_they_reach_see_no_more(t3: T3) -> None:
+    """The form of a recorded step: one run, masked."""
+    lengths, rows = [5, 11], [0, 1]
+    steps = random_embeds(t3, 2, 1, seed=9)
+    logits = []
+    for recorded in (False, True):
+        cache = KVCache(t3.config, rows=2, max_length=40)
+        cache.keys.fill_(3e4)
+        cache.values.fill_(3e4)
+        for row, length in zip(rows, lengths, strict=True):
+            read(t3, random_embeds(t3, 1, length, seed=length), cache, row)
+        runs = plan_runs(rows, [length + 1 for length in lengths])
+        if recorded:
+            runs = [Run(slice(0, 2), slice(0, 2), 32, is_even=False)]
+        positions = torch.tensor(lengths)[:, None]
+        memory = Stepping(cache, runs, cache.addresses(rows), positions)
+        logits.append(t3(steps, positions, memory))
+
+    torch.testing.assert_close(logits[1], logits[0], atol=1e-5, rtol=1e-5)
 
 
 @torch.inference_mode()
