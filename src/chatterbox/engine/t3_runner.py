@@ -5,6 +5,7 @@ random numbers are counted by (seed, position), not taken from a common stream.
 """
 
 from collections.abc import Sequence as Several
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from chatterbox.engine.batch import Batch, Slots, Speaker
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.graphs import EagerSteps, GraphSteps, StepRunner
+from chatterbox.engine.prefix import Prefix, VoiceMemory, voice_key
 from chatterbox.engine.recording import CudaRecorder, Recorder
 from chatterbox.engine.step import DecodeStep, speakable
 from chatterbox.models.bundle import Models
@@ -21,11 +23,26 @@ from chatterbox.models.t3.config import CONDITIONING_ROOM
 from chatterbox.speech import Sampling
 
 
+@dataclass(slots=True)
+class _Unread:
+    """A newcomer's reading."""
+
+    prefix: Prefix
+    key: bytes  # of its voice
+    asked: int = 0  # positions that could have been read
+    scores: Tensor | None = None  # (rows, vocabulary) after the position read last
+
+
 class T3Runner:
     """T3 of one family, with a cache for `config.slots` sequences. Used on one thread."""
 
     def __init__(
-        self, models: Models, config: EngineConfig, *, recorder: Recorder | None = None
+        self,
+        models: Models,
+        config: EngineConfig,
+        *,
+        recorder: Recorder | None = None,
+        voice_memory_bytes: int = 1 << 30,
     ) -> None:
         """Steps are recorded on a GPU, and on a CPU where it is told how."""
         t3 = models.t3.config
@@ -61,8 +78,8 @@ class T3Runner:
         if recorder is not None:
             self._steps = GraphSteps(self._step, recorder, most_steps=config.steps_per_sync)
         self._occupants: dict[int, Speaker] = {}  # by slot, the latest
-        self._unread: dict[Speaker, Tensor] = {}  # prefixes, until the first token is drawn
-        self._scores: dict[Speaker, Tensor] = {}  # of the position read last
+        self._unread: dict[Speaker, _Unread] = {}  # until the first token is drawn
+        self._voices = VoiceMemory(voice_memory_bytes)
 
     def prepare(self) -> None:
         """Do now what would delay the first listeners; nobody may be speaking."""
@@ -75,37 +92,62 @@ class T3Runner:
 
     @torch.inference_mode()
     def begin(self, speaker: Speaker, text_ids: Several[int], conditioning: T3Conditioning) -> int:
-        """Embed text and voice; returns how many positions there are to read."""
+        """Embed text and voice; returns how many positions there are to read.
+
+        A voice that is remembered need not be read again.
+        """
+        t3 = self._models.t3
         text = torch.tensor([list(text_ids)], dtype=torch.int64, device=self._models.device)
-        prefix = self._models.t3.prefix(text, conditioning, guided=speaker.guided)
-        assert prefix.shape[1] + self.max_speech_tokens <= self._cache.max_length + 1
+        script = t3.embed_script(text, guided=speaker.guided)
+        key = voice_key(conditioning)
+        known = self._voices.recall(key)
         self._occupants[speaker.slot] = speaker
         self._slots.occupy(speaker)
-        self._unread[speaker] = prefix
-        return prefix.shape[1]
+        if known is None:
+            prefix = Prefix(t3.embed_conditioning(conditioning), script)
+        else:
+            self._cache.write(self._rows(speaker), known)
+            self._advance(speaker, known.shape[-2])
+            prefix = Prefix(None, script, known=speaker.length)
+        positions = speaker.length + prefix.position_count
+        assert positions + self.max_speech_tokens <= self._cache.max_length + 1
+        self._unread[speaker] = _Unread(prefix, key)
+        return prefix.position_count
 
     @torch.inference_mode()
     def read(self, speaker: Speaker, start: int, stop: int) -> None:
-        """Read positions `start` to `stop` of the prefix; pieces come in order, without gaps."""
-        prefix = self._unread[speaker]
-        assert start == speaker.length < stop <= prefix.shape[1]
-        first = speaker.slot * self._slots.rows_each
-        rows = slice(first, first + prefix.shape[0])
-        positions = torch.arange(start, stop, device=prefix.device).expand(prefix.shape[0], -1)
-        memory = Reading(self._cache, rows, slice(start, stop))
-        self._scores[speaker] = self._models.t3(prefix[:, start:stop], positions, memory)
-        speaker.length = stop
-        # A step beside us writes to every slot's next position: there we shall write again.
-        self._slots.lengths[speaker.slot] = stop
+        """Let positions `start` to `stop` be read; spans come in order, without gaps.
+
+        Whole pieces are read: one that reaches past `stop` waits for the next span.
+        """
+        unread = self._unread[speaker]
+        assert start == unread.asked < stop <= unread.prefix.position_count
+        unread.asked = stop
+        rows = self._rows(speaker)
+        for piece in unread.prefix.due(stop):
+            read = slice(rows.start, rows.start + piece.embeds.shape[0])
+            positions = torch.arange(piece.start, piece.stop, device=piece.embeds.device)
+            memory = Reading(self._cache, read, slice(piece.start, piece.stop))
+            unread.scores = self._models.t3(
+                piece.embeds, positions.expand(piece.embeds.shape[0], -1), memory
+            )
+            if piece.ends_voice:
+                voice = self._cache.copy(rows.start, piece.stop)
+                self._voices.keep(unread.key, voice)
+                self._cache.write(rows, voice)
+            self._advance(speaker, piece.stop)
 
     @torch.inference_mode()
     def first(self, speaker: Speaker) -> int | None:
         """The first token, once the whole prefix was read; None for an end."""
-        assert speaker.length == self._unread.pop(speaker).shape[1], "the prefix was not read"
+        unread = self._unread.pop(speaker)
+        assert unread.prefix.is_read
+        assert unread.scores is not None
         self._slots.live[speaker.slot] = True
         batch = Batch.of([speaker], self._slots, self._cache)
         speaker.drawn = 1
-        return self._told(int(self._step.draw(batch, self._scores.pop(speaker))))
+        token = int(self._step.draw(batch, unread.scores))
+        return None if token == self._config.stop_speech else token
 
     def prefill(
         self, speaker: Speaker, text_ids: Several[int], conditioning: T3Conditioning
@@ -134,7 +176,6 @@ class T3Runner:
     def forget(self, speaker: Speaker) -> None:
         """Let go of a speaker, whatever it was doing."""
         self._unread.pop(speaker, None)
-        self._scores.pop(speaker, None)
         if self._occupants.get(speaker.slot) is speaker:
             del self._occupants[speaker.slot]
             self._slots.live[speaker.slot] = False
@@ -145,5 +186,11 @@ class T3Runner:
             return (*column[: column.index(stop)], None)
         return tuple(column)
 
-    def _told(self, token: int) -> int | None:
-        return None if token == self._config.stop_speech else token
+    def _rows(self, speaker: Speaker) -> slice:
+        first = speaker.slot * self._slots.rows_each
+        return slice(first, first + (2 if speaker.guided else 1))
+
+    def _advance(self, speaker: Speaker, length: int) -> None:
+        speaker.length = length
+        # A recorded step writes to every slot's next position: there we shall write again.
+        self._slots.lengths[speaker.slot] = length

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from chatterbox.engine.batch import Speaker
 from chatterbox.engine.config import EngineConfig
+from chatterbox.engine.prefix import PIECE, VoiceMemory
 from chatterbox.engine.recording import Work
 from chatterbox.engine.t3_runner import T3Runner
 from chatterbox.engine.warm_up import nobody
@@ -43,12 +45,13 @@ DIRECT = replace(
         start_speech=201,
         stop_speech=202,
         prompt_tokens=5,
-        max_positions=256,
+        max_positions=300,
     ),
     s3gen=S3GenConfig.tiny(),
     closing_tokens=(),
 )
-RECORDED = replace(CONFIG, steps_per_sync=3, max_text_tokens=200)
+WIDE = replace(CONFIG, max_text_tokens=200)
+RECORDED = replace(WIDE, steps_per_sync=3)
 FAMILIES = {"guided": GUIDED, "direct": DIRECT}
 
 
@@ -235,12 +238,70 @@ def test_several_steps_at_once_draw_what_single_ones_do(kind: str, steps: int) -
     assert any(None in tokens for tokens in told), "an end in the middle of a turn was tried"
 
 
-@pytest.mark.parametrize("kind", FAMILIES)
-@pytest.mark.parametrize("pieces", [1, 7, 16])
-def test_a_prefix_read_in_pieces_is_understood_as_one_read_at_once(kind: str, pieces: int) -> None:
-    made = models(kind, "fp32")
+LONG = replace(PLAIN, text="A sentence that goes on and on, and then goes on. " * 3)
 
-    assert speak(made, T3Runner(made, CONFIG), PLAIN, pieces=pieces) == alone(kind, "fp32", PLAIN)
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("pieces", [1, 50, 100])
+def test_a_prefix_read_in_pieces_is_understood_as_one_read_at_once(
+    kind: str, precision: Precision, pieces: int
+) -> None:
+    made = models(kind, precision)
+    at_once = speak(made, T3Runner(made, WIDE), LONG, pieces=999)
+
+    assert speak(made, T3Runner(made, WIDE), LONG, pieces=pieces) == at_once
+
+
+def test_no_more_is_read_at_a_time_than_a_piece_beyond_what_was_asked() -> None:
+    made = models("direct", "fp32")
+    runner = T3Runner(made, WIDE)
+    speaker = LONG.speaker(runner, made.family, 0)
+    positions = runner.begin(speaker, made.tokenizer.encode(LONG.text, "en"), nobody(made).t3)
+    lengths = [0]
+    for start in range(0, positions, 20):
+        runner.read(speaker, start, min(start + 20, positions))
+        lengths.append(speaker.length)
+
+    assert lengths[-1] == positions
+    assert max(after - before for before, after in pairwise(lengths)) <= 20 + PIECE
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_a_voice_heard_before_is_remembered_and_makes_no_difference(
+    kind: str, precision: Precision
+) -> None:
+    made = models(kind, precision)
+    runner = T3Runner(made, CONFIG)
+    text = made.tokenizer.encode(PLAIN.text, "en")
+    voice = nobody(made).t3
+    positions = [
+        runner.begin(PLAIN.speaker(runner, made.family, 0), text, conditioning)
+        for conditioning in (voice, voice)
+    ]
+    said = [speak(made, runner, PLAIN, slot=slot) for slot in (0, 2)]
+    again = runner.begin(PLAIN.speaker(runner, made.family, 0), text, voice)
+    other = replace(voice, exaggeration=voice.exaggeration + 0.1)
+
+    assert positions[0] == positions[1] > again, "begun is not yet read"
+    assert runner.begin(PLAIN.speaker(runner, made.family, 0), text, other) == positions[0]
+    assert said == [alone(kind, precision, PLAIN)] * 2
+
+
+def test_voices_not_heard_for_longest_are_forgotten() -> None:
+    memory = VoiceMemory(capacity_bytes=3 * 40)
+    for name in (b"a", b"b", b"c"):
+        memory.keep(name, torch.zeros(10))
+    memory.recall(b"a")
+    memory.keep(b"d", torch.ones(10))
+
+    assert memory.size_bytes == 3 * 40
+    assert memory.recall(b"b") is None
+    assert memory.recall(b"a") is not None
+    memory.keep(b"e", torch.zeros(100))
+    assert memory.recall(b"e") is None, "it would not fit"
+    assert memory.recall(b"d") is not None
 
 
 @pytest.mark.parametrize("kind", FAMILIES)

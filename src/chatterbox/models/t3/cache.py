@@ -48,6 +48,16 @@ class KVCache:
     def size_bytes(self) -> int:
         return 2 * self.keys.numel() * self.keys.element_size()
 
+    def copy(self, row: int, length: int) -> Tensor:
+        """The beginning of a row, for `write`: (2, layers, heads, length, head_dim)."""
+        return torch.stack([self.keys[:, row, :, :length], self.values[:, row, :, :length]])
+
+    def write(self, rows: slice, beginning: Tensor) -> None:
+        """Let rows begin with what `copy` gave."""
+        length = beginning.shape[-2]
+        self.keys[:, rows, :, :length] = beginning[0].unsqueeze(1)
+        self.values[:, rows, :, :length] = beginning[1].unsqueeze(1)
+
     def addresses(self, rows: Sequence[int]) -> Tensor:
         """Where the heads of each row begin in a layer, counted in positions: (rows, heads)."""
         first = torch.tensor(rows, dtype=torch.int64, device=self.places.device)[:, None]

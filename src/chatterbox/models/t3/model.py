@@ -93,17 +93,22 @@ class T3(nn.Module):
         A guided prefix has a second row that knows the voice and the length of the text but
         not what it says.
         """
-        assert self.config.guidance or not guided, "this family was not trained for guidance"
         voice = self.embed_conditioning(conditioning)
+        script = self.embed_script(text_tokens, guided=guided)
+        return torch.cat([voice.expand(script.shape[0], -1, -1), script], dim=1)
+
+    def embed_script(self, text_tokens: Tensor, *, guided: bool) -> Tensor:
+        """What follows the voice: text and start tokens, see `prefix`."""
+        assert self.config.guidance or not guided, "this family was not trained for guidance"
         framed = self.frame_text(text_tokens)
         text = self.embed_text(framed)
         starts = text_tokens.new_full((1, self.config.start_repeats), self.config.start_speech)
         speech = self.embed_speech_run(starts, torch.zeros_like(starts))
-        prefix = torch.cat([voice, text, speech], dim=1)
+        script = torch.cat([text, speech], dim=1)
         if not guided:
-            return prefix
+            return script
         silent = self._text_places(framed.shape[1], text).expand_as(text)
-        return torch.cat([prefix, torch.cat([voice, silent, speech], dim=1)])
+        return torch.cat([script, torch.cat([silent, speech], dim=1)])
 
     def hidden(self, embeds: Tensor, *, watch: Watcher | None = None) -> Tensor:
         """One causal pass without a cache: (rows, time, dim) -> (rows, time, dim), normalised.
