@@ -49,7 +49,7 @@ class Answer:
         return (self.ended_s - self.began_s) / self.audio_s
 
 
-def random_call(subject: Subject, number: int) -> Call:
+def random_call(subject: Subject, number: int, *, most_sentences: int = MOST_SENTENCES) -> Call:
     """The call of that number: always the same for a seed."""
     rng = random.Random(f"call {subject.conditions.seed} {number}")
     defaults, known = subject.family.defaults, subject.family.parameters
@@ -61,7 +61,7 @@ def random_call(subject: Subject, number: int) -> Call:
         given = replace(given, top_p=rng.choice(_TOP_PS))
     given = replace(given, temperature=defaults.temperature * rng.choice(_TEMPERATURES))
     return Call(
-        text=sentences(rng.randint(1, MOST_SENTENCES), rng),
+        text=sentences(rng.randint(1, most_sentences), rng),
         config=SpeechConfig(
             voice=rng.choice(subject.voice_ids), model=subject.family.id, sampling=given
         ),

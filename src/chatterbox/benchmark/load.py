@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from chatterbox.benchmark.calls import Answer, make, random_call
+from chatterbox.benchmark.calls import MOST_SENTENCES, Answer, make, random_call
 from chatterbox.benchmark.machine import peak_memory, resident_mb
 from chatterbox.benchmark.report import Advance, Figure
 from chatterbox.benchmark.stream import running_engine
@@ -65,14 +65,15 @@ class Watch:
 class Crowd:
     """Everyone who calls; each call has a number, which decides what it asks for."""
 
-    def __init__(self, subject: Subject, synthesizer: Synthesizer) -> None:
+    def __init__(self, subject: Subject, synthesizer: Synthesizer, *, most_sentences: int) -> None:
         self._subject = subject
+        self._most_sentences = most_sentences
         self._synthesizer = synthesizer
         self._count = 0
 
     async def call(self, watch: Watch) -> Answer:
         """The next call, to its end."""
-        call = random_call(self._subject, self._count)
+        call = random_call(self._subject, self._count, most_sentences=self._most_sentences)
         self._count += 1
         answer = Answer(began_s=time.monotonic())
         watch.answers.append(answer)
@@ -148,7 +149,9 @@ async def _run(subject: Subject, advance: Advance) -> tuple[float | None, Watch]
         threads=asked.threads,
     )
     async with running_engine(subject.natural_device(config), config) as engine:
-        crowd = Crowd(subject, Synthesizer(engine=engine, voices=subject.library))
+        synthesizer = Synthesizer(engine=engine, voices=subject.library)
+        most = MOST_SENTENCES if asked.utterances is None else 1
+        crowd = Crowd(subject, synthesizer, most_sentences=most)
         if asked.utterances is not None:
             return None, await _speak_all(crowd, asked.streams, asked.utterances, advance)
         capacity_s = max(_LEAST_CAPACITY_S, _CAPACITY_SHARE * asked.duration_s)
