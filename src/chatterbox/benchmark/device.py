@@ -9,7 +9,7 @@ from chatterbox.benchmark.machine import MB, peak_memory
 from chatterbox.benchmark.report import Advance, Figure
 from chatterbox.benchmark.stream import Heard, listen_together, running_engine, stream_config
 from chatterbox.benchmark.subject import Subject
-from chatterbox.benchmark.t3 import decode_rates
+from chatterbox.benchmark.t3 import decode_rates, differing_tokens
 
 MOST_STREAMS = 512
 _FINE = 8  # the number of streams is found to an eighth
@@ -22,6 +22,7 @@ def measure_device(subject: Subject, advance: Advance) -> Iterator[Figure]:
     if asked.streams > 1:
         rates = decode_rates(subject, streams=asked.streams)
         yield Figure.of(f"tokens_per_s_of_{asked.streams}", rates)
+    yield Figure.of("differing_tokens", [differing_tokens(subject, streams=asked.streams)])
     advance(0.3)
     alone = asyncio.run(_hear(subject, streams=1, repeats=asked.repeats))
     heard = [each for run in alone for each in run]

@@ -6,6 +6,7 @@ streams share it, and each stream's keys and values; no step can be faster than 
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 from torch import nn
 
@@ -14,8 +15,10 @@ from chatterbox.benchmark.report import Advance, Figure
 from chatterbox.benchmark.subject import Subject
 from chatterbox.engine.batch import Speaker
 from chatterbox.engine.config import EngineConfig
+from chatterbox.engine.recording import Recorder, Repetition
 from chatterbox.engine.t3_runner import T3Runner
 from chatterbox.models.checkpoint import without_storage
+from chatterbox.models.conditioning import T3Conditioning
 from chatterbox.models.t3.model import T3
 from chatterbox.speech import Sampling
 
@@ -26,12 +29,18 @@ _HEAD_BYTES = {"int8": 2}  # where it is not as the rest: its errors are heard a
 class Choir:
     """Streams in a T3 runner that are decoded in step; all that knows the runner's interface."""
 
-    def __init__(self, subject: Subject, config: EngineConfig) -> None:
+    def __init__(
+        self, subject: Subject, config: EngineConfig, *, recorder: Recorder | None = None
+    ) -> None:
         self._subject = subject
-        self._device = subject.models.device
         self._config = config
-        self._runner = T3Runner(subject.models, config)
+        self._device = subject.models.device
+        self._runner = T3Runner(subject.models, config, recorder=recorder)
+        self._runner.prepare()
         self._speakers: list[Speaker] = []
+        self._strangers = 0
+        self.position_count = 0  # of all the cache rows in use
+        self.read_count = 0  # of them, those that the last reading had to read
 
     def begin(self, *, streams: int, tokens: int, seed: int) -> None:
         """So many new speakers in place of the last ones, for at most so many tokens."""
@@ -43,33 +52,44 @@ class Choir:
             # Nobody may stop: every step draws for all of them.
             self._speakers.append(self._runner.speaker(slot, sampling, least_tokens=tokens + 1))
 
-    def read(self, texts: list[list[int]]) -> float:
-        """Read each speaker's text ids and voice, draw its first token; returns the seconds."""
-        return seconds_of(lambda: self._read(texts), self._device)
+    def read(self, texts: list[list[int]], *, strangers: bool = False) -> float:
+        """Read each speaker's text ids and voice, draw its first token; returns the seconds.
 
-    def _read(self, texts: list[list[int]]) -> None:
+        `strangers` have voices that nobody has heard before; the others are remembered.
+        """
+        voices = [self._subject.voice(s.slot).to(self._device).t3 for s in self._speakers]
+        if strangers:
+            self._strangers += 1
+            voices = [
+                replace(voice, speaker_embedding=voice.speaker_embedding.roll(self._strangers))
+                for voice in voices
+            ]
+        self.position_count = self.read_count = 0
+        return seconds_of(lambda: self._read(texts, voices), self._device)
+
+    def _read(self, texts: list[list[int]], voices: list[T3Conditioning]) -> None:
         piece = self._config.prefill_positions
-        for speaker, text_ids in zip(self._speakers, texts, strict=True):
-            voice = self._subject.voice(speaker.slot).to(self._device)
-            positions = self._runner.begin(speaker, text_ids, voice.t3)
+        for speaker, text_ids, voice in zip(self._speakers, texts, voices, strict=True):
+            positions = self._runner.begin(speaker, text_ids, voice)
             for start in range(0, positions, piece):
                 self._runner.read(speaker, start, min(start + piece, positions))
             self._runner.first(speaker)
+            rows = 2 if speaker.guided else 1
+            self.read_count += positions * rows
+            self.position_count += speaker.length * rows
 
     def decode(self, steps: int) -> float:
         """So many more tokens of every speaker; returns the seconds."""
-        return seconds_of(lambda: self._decode(steps), self._device)
+        return seconds_of(lambda: self.draw(steps), self._device)
 
-    def _decode(self, steps: int) -> None:
-        """In turns as long as the engine's."""
+    def draw(self, steps: int) -> list[tuple[int | None, ...]]:
+        """So many more tokens of every speaker, in turns as long as the engine's."""
         together = self._config.steps_per_sync
+        drawn: list[tuple[int | None, ...]] = [()] * len(self._speakers)
         for start in range(0, steps, together):
-            self._runner.decode(self._speakers, min(together, steps - start))
-
-    @property
-    def position_count(self) -> int:
-        """Positions of all the cache rows in use."""
-        return sum(speaker.length * (2 if speaker.guided else 1) for speaker in self._speakers)
+            more = self._runner.decode(self._speakers, min(together, steps - start))
+            drawn = [before + after for before, after in zip(drawn, more, strict=True)]
+        return drawn
 
 
 def choir_config(*, streams: int, tokens: int, threads: int) -> EngineConfig:
@@ -94,28 +114,36 @@ def measure_t3(subject: Subject, advance: Advance) -> Iterator[Figure]:
     )
     steps = max(1, asked.tokens - 1)
     texts = [_text_ids(subject, number) for number in range(asked.streams)]
+    strangers_s: list[float] = []
     reading: list[float] = []
+    known_s: list[float] = []
     decoding: list[float] = []
     bandwidths: list[float] = []
     memory: tuple[Figure, ...] = ()
     for repeat in range(asked.repeats + 1):
         choir.begin(streams=asked.streams, tokens=asked.tokens, seed=asked.seed)
-        read_s = choir.read(texts)
-        positions = choir.position_count
+        stranger_s = choir.read(texts, strangers=True)
+        rate = choir.read_count / stranger_s
+        choir.begin(streams=asked.streams, tokens=asked.tokens, seed=asked.seed)
+        acquainted_s = choir.read(texts)
         decode_s = choir.decode(steps)
         if repeat == 0:  # a warm-up; the memory, before the block that the bandwidth is read from
             memory = tuple(peak_memory(device))
         else:
-            reading.append(positions / read_s)
+            strangers_s.append(stranger_s / asked.streams)
+            reading.append(rate)
+            known_s.append(acquainted_s / asked.streams)
             decoding.append(asked.streams * steps / decode_s)
             bandwidths.append(read_bandwidth_gb_s(device))
         advance(1 / (asked.repeats + 1))
     yield Figure.of("tokens_per_s", decoding)
     yield Figure.of("steps_per_s", [rate / asked.streams for rate in decoding])
     yield Figure.of("prefill_positions_per_s", reading)
-    yield Figure.of("prefix_positions", [positions])
+    yield Figure.of("prefill_new_voice_s", strangers_s)
+    yield Figure.of("prefill_known_voice_s", known_s)
+    yield Figure.of("prefix_positions", [choir.position_count])
     yield from memory
-    weights, cache = bytes_per_step(subject, positions)
+    weights, cache = bytes_per_step(subject, choir.position_count)
     yield Figure.of("weights_read_per_step_mb", [weights / MB])
     yield Figure.of("cache_read_per_step_mb", [cache / MB])
     yield Figure.of("read_bandwidth_gb_s", bandwidths)
@@ -143,6 +171,25 @@ def _text_ids(subject: Subject, number: int) -> list[int]:
     asked = subject.conditions
     text = subject.text(asked.tokens, random.Random(asked.seed + number))
     return subject.models.tokenizer.encode(text, subject.family.languages[0])
+
+
+def differing_tokens(subject: Subject, *, streams: int) -> int:
+    """How many tokens differ between steps as the engine runs them and the other way.
+
+    On a GPU that is the replay of a recording against the same work done again; on a CPU, steps
+    of just the speakers there are against those of all slots.
+    """
+    asked = subject.conditions
+    config = choir_config(streams=streams, tokens=asked.tokens, threads=asked.threads)
+    texts = [_text_ids(subject, number) for number in range(streams)]
+    told = []
+    for recorder in (None, Repetition()):
+        choir = Choir(subject, config, recorder=recorder)
+        choir.begin(streams=streams, tokens=asked.tokens, seed=asked.seed)
+        choir.read(texts)
+        told.append(choir.draw(max(1, asked.tokens - 1)))
+    one, other = ([token for tokens in drawn for token in tokens] for drawn in told)
+    return sum(a != b for a, b in zip(one, other, strict=True))
 
 
 def bytes_per_step(subject: Subject, positions: int) -> tuple[int, int]:

@@ -28,6 +28,7 @@ def test_t3(*, random_weights: bool) -> None:
     assert figures["tokens_per_s"].low > 0
     assert len(figures["tokens_per_s"].values) == 2
     assert figures["tokens_per_s"].median == pytest.approx(2 * figures["steps_per_s"].median)
+    assert figures["prefix_positions"].median > 2 * 2  # two guided streams have four rows
     assert 0 < figures["share_of_limit"].high < 1  # nothing reads faster than memory
     # tiny: 3.7 M parameters of the backbone and the head in fp32, as its shapes say
     assert 14 < figures["weights_read_per_step_mb"].median < 16
@@ -77,6 +78,7 @@ def test_a_device_gets_its_verdicts() -> None:
     figures = figures_of(report)
     assert figures["steps_per_s"].low > 0
     assert figures["tokens_per_s_of_2"].low > 0
+    assert figures["differing_tokens"].median == 0
     assert figures["streams_in_real_time"].median >= 0
     assert {verdict.says for verdict in report.verdicts} == set(report.as_json()["verdicts"])
     assert len(report.verdicts) >= 2
