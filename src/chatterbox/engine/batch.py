@@ -176,7 +176,13 @@ class Batch:
             rows=tuple(rows),
             addresses=cache.addresses(rows),
             table=replace(
-                slots.table, **columns, penalises=True, filters=True, nucleus=True, most=0
+                slots.table,
+                **columns,
+                penalises=True,
+                filters=True,
+                ranks=True,
+                nucleus=True,
+                most=0,
             ),
         )
 

@@ -37,6 +37,7 @@ class SamplingTable:
     penalty_last: bool  # Turbo and Nano penalise what the filters left; the others before
     penalises: bool  # whether any row has a repetition penalty
     filters: bool  # whether any row uses temperature 0, top-k, min-p or top-p
+    ranks: bool  # whether any uses those of them that go by rank: all but min-p
     nucleus: bool  # whether any uses top-p
     most: int  # the largest top-k in use, 0 for none
 
@@ -61,6 +62,7 @@ class SamplingTable:
         penalty = [_given(row.repetition_penalty) for row in rows]
         limits = [k for k in top_k if k < vocabulary]
         nucleus = min(top_p) < 1.0
+        ranks = bool(limits) or nucleus or min(temperature) == 0.0
         return cls(
             cfg_weight=column([_given(row.cfg_weight) for row in rows]),
             temperature=column([value or 1.0 for value in temperature]),
@@ -71,7 +73,8 @@ class SamplingTable:
             repetition_penalty=column(penalty),
             penalty_last=penalty_last,
             penalises=max(penalty) > 1.0,
-            filters=bool(limits) or nucleus or max(min_p) > 0.0 or min(temperature) == 0.0,
+            filters=ranks or max(min_p) > 0.0,
+            ranks=ranks,
             nucleus=nucleus,
             most=max(limits, default=0),
         )
@@ -143,33 +146,32 @@ def shortlist(
     scores = logits.float()
     if table.penalises and not table.penalty_last:
         scores = _penalise(scores, seen, table)
-    if not table.filters:
-        tokens = torch.arange(scores.shape[-1], device=scores.device).expand_as(scores)
-        scores = scores / table.temperature
-        return Candidates(_penalise_last(scores, seen, table), tokens)
     vocabulary = scores.shape[-1]
     count = vocabulary
-    if narrow:
+    if narrow and table.filters:
         count = min(max(_FEW, table.most), vocabulary)
     while True:
-        likely, tokens = _likeliest(scores, count)
+        likely, tokens = _likeliest(scores, count, falling=table.ranks)
         scaled = likely / table.temperature
         kept = _filter(scaled, scores, table)
         enough = count == vocabulary or bool(((table.top_k <= count) | ~kept[:, -1:]).all())
         if enough:
             break
         count = vocabulary
-    final = _penalise_last(scaled, seen.gather(-1, tokens), table)
-    return Candidates(final.masked_fill(~kept, float("-inf")), tokens)
+    if table.penalises and table.penalty_last:
+        scaled = _penalise(scaled, seen.gather(-1, tokens), table)
+    return Candidates(scaled.masked_fill(~kept, float("-inf")), tokens)
 
 
-def _likeliest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` highest scores, falling, and their tokens."""
+def _likeliest(scores: Tensor, count: int, *, falling: bool) -> tuple[Tensor, Tensor]:
+    """The `count` highest scores and their tokens, falling if asked so or if not all."""
     if count < scores.shape[-1]:
         likely, tokens = scores.topk(count, dim=-1)
-    else:
+        return likely, tokens
+    if falling:
         likely, tokens = scores.sort(dim=-1, descending=True, stable=True)
-    return likely, tokens
+        return likely, tokens
+    return scores, torch.arange(count, device=scores.device).expand_as(scores)
 
 
 def _filter(scaled: Tensor, scores: Tensor, table: SamplingTable) -> Tensor:
@@ -178,7 +180,7 @@ def _filter(scaled: Tensor, scores: Tensor, table: SamplingTable) -> Tensor:
     `scores` are those of all tokens, before the temperature.
     """
     ranks = torch.arange(scaled.shape[-1], device=scaled.device)
-    best = scaled[:, :1]
+    best = scaled.amax(-1, keepdim=True)
     kept = (ranks < table.top_k) & (scaled - best >= table.floor)
     kept &= (ranks == 0) | ~table.greedy
     if table.nucleus:
@@ -201,12 +203,6 @@ def _penalise(scores: Tensor, seen: Tensor, table: SamplingTable) -> Tensor:
     penalty = table.repetition_penalty
     lowered = torch.where(scores < 0, scores * penalty, scores / penalty)
     return torch.where(seen, lowered, scores)
-
-
-def _penalise_last(scores: Tensor, seen: Tensor, table: SamplingTable) -> Tensor:
-    if table.penalises and table.penalty_last:
-        return _penalise(scores, seen, table)
-    return scores
 
 
 def process(logits: Tensor, seen: Tensor, table: SamplingTable) -> Tensor:
