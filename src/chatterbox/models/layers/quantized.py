@@ -44,13 +44,11 @@ class Int8Linear(nn.Module):
         self.register_buffer("bias", bias.float())
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.reshape(-1, self.in_features)
-        scale = rows.abs().amax(dim=1, keepdim=True).clamp_(min=_SMALLEST_SCALE)
+        scale = x.abs().amax(dim=-1, keepdim=True).clamp_(min=_SMALLEST_SCALE)
         product = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
-            rows / scale, 1 / _LARGEST, _ZERO_POINT, self._packed
+            x / scale, 1 / _LARGEST, _ZERO_POINT, self._packed
         )
-        scaled = torch.addcmul(self.bias, product, scale)
-        return scaled.view(*x.shape[:-1], self.out_features)
+        return torch.addcmul(self.bias, product, scale)
 
 
 def choose_integer_kernels() -> None:

@@ -30,6 +30,10 @@ class KVCache:
         shape = (config.layers, rows, config.heads, max_length, config.head_dim)
         self.keys = torch.zeros(shape, device=device, dtype=dtype)
         self.values = torch.zeros(shape, device=device, dtype=dtype)
+        self.flat = [  # by layer, each (rows * heads * max_length, head_dim)
+            (keys.view(-1, config.head_dim), values.view(-1, config.head_dim))
+            for keys, values in zip(self.keys, self.values, strict=True)
+        ]
         self.places = torch.arange(max_length, device=device)
 
     @property
@@ -132,9 +136,10 @@ class Stepping:
 
     def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         stored_keys, stored_values = self._cache.keys[layer], self._cache.values[layer]
+        flat_keys, flat_values = self._cache.flat[layer]
         width = keys.shape[-1]
-        stored_keys.view(-1, width).index_copy_(0, self._new, keys.reshape(-1, width))
-        stored_values.view(-1, width).index_copy_(0, self._new, values.reshape(-1, width))
+        flat_keys.index_copy_(0, self._new, keys.reshape(-1, width))
+        flat_values.index_copy_(0, self._new, values.reshape(-1, width))
         attended = [
             functional.scaled_dot_product_attention(
                 queries[run.part],

@@ -17,8 +17,9 @@ class FusedAttention(CausalAttention):
         self.output = InputMajorLinear(dim, dim)
 
     def project(self, x: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        queries, keys, values = self.query_key_value(x).chunk(3, dim=-1)
-        return self.split(queries), self.split(keys), self.split(values)
+        projected = self.query_key_value(x).view(*x.shape[:2], 3, self.heads, -1)
+        queries, keys, values = projected.transpose(1, 3).unbind(2)
+        return queries, keys, values
 
     def merge(self, attended: Tensor) -> Tensor:
         return self.output(attended)  # type: ignore[no-any-return]

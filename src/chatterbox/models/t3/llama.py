@@ -50,7 +50,7 @@ class FusedRotaryAttention(CausalAttention):
         self.output = attention.output
 
     def project(self, x: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        projected = self.query_key_value(x).unflatten(-1, (3, self.heads, -1))
+        projected = self.query_key_value(x).view(*x.shape[:2], 3, self.heads, -1)
         queries, keys = turn(projected[:, :, :2], places).transpose(1, 3).unbind(2)
         return queries, keys, projected[:, :, 2].transpose(1, 2)
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from chatterbox.models.layers.linear import DTYPES, check_kernels, pack_linears, packed
+from chatterbox.models.layers.linear import DTYPES, check_kernels, pack_layers, packed
 from chatterbox.models.precision import Precision
 from chatterbox.models.t3.llama import LlamaBackbone
 from chatterbox.models.t3.model import T3
@@ -27,7 +27,7 @@ def convert_t3(t3: T3, precision: Precision) -> None:
     elif precision != "fp32":
         # The largest table of Turbo and Nano; a few rows are read per utterance.
         t3.text_embedding.to(torch.float16)
-    pack_linears(t3.backbone, precision)
+    pack_layers(t3.backbone, precision)
     # An error in a score is heard at once, and the head is a fiftieth of the weights.
     head: Precision = "fp16" if device.type == "cpu" and precision == "int8" else precision
     t3.speech_head = packed(t3.speech_head, head)
