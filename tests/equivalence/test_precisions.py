@@ -5,6 +5,7 @@ how many are added and how they are spread, not on what they mean. The bounds ar
 measured; word errors of the bundled voice are in docs/performance.md.
 """
 
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 
@@ -18,7 +19,7 @@ from chatterbox.models.precision import Precision
 from chatterbox.models.t3.cache import KVCache, Reading, Stepping, plan_runs
 from chatterbox.models.t3.config import T3Config
 from chatterbox.models.t3.model import T3
-from chatterbox.models.t3.precision import convert_t3
+from chatterbox.models.t3.precision import cast_t3, convert_t3
 
 CONFIGS = {
     "llama": replace(T3Config.english(), layers=6, text_vocabulary=300),
@@ -60,6 +61,23 @@ def test_scores_are_near_those_of_float32(kind: str, precision: Precision) -> No
     distance = float(error.square().mean().sqrt() / expected.std())
     assert distance < BOUNDS[precision]
     assert distance > BOUNDS[precision] / 4, "the bound says something"
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_ordinary_layers_of_a_shorter_type_as_on_a_gpu_are_near_too(
+    kind: str, dtype: torch.dtype
+) -> None:
+    """Here the sums between the layers are rounded as well."""
+    exact, cast = t3(kind, None), deepcopy(t3(kind, None))
+    cast_t3(cast, dtype)
+    x = embeds(exact, 2, 40)
+    expected = exact.speech_head(exact.hidden(x))
+    error = cast.speech_head(cast.hidden(x.to(dtype))).float() - expected
+
+    distance = float(error.square().mean().sqrt() / expected.std())
+    assert distance < (2.5e-2 if dtype == torch.bfloat16 else 3e-3)
 
 
 @torch.inference_mode()

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 from chatterbox.engine.batch import Speaker
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.prefix import PIECE, VoiceMemory
-from chatterbox.engine.recording import Work
+from chatterbox.engine.recording import Repetition, Work
 from chatterbox.engine.t3_runner import T3Runner
 from chatterbox.engine.warm_up import nobody
 from chatterbox.models.bundle import Models, random_models
@@ -25,7 +25,7 @@ from chatterbox.models.families import NANO, TINY, Family
 from chatterbox.models.precision import Precision
 from chatterbox.models.s3gen.config import S3GenConfig
 from chatterbox.models.t3.model import T3
-from chatterbox.models.t3.precision import convert_t3
+from chatterbox.models.t3.precision import cast_t3, convert_t3
 from chatterbox.speech import Sampling
 
 SLOTS = 4
@@ -63,13 +63,17 @@ class Letters:
 
 
 @cache
-def models(kind: str, precision: Precision) -> Models:
+def models(kind: str, precision: Precision | None) -> Models:
+    """Small and untrained, None for ordinary layers in bfloat16."""
     family: Family = FAMILIES[kind]
     torch.manual_seed(3)
     t3 = T3(family.t3).eval().requires_grad_(requires_grad=False)
     # Sharper scores than an untrained head gives, so that ends come at different places.
     t3.speech_head.weight *= 60
-    convert_t3(t3, precision)
+    if precision is None:
+        cast_t3(t3, torch.bfloat16)
+    else:
+        convert_t3(t3, precision)
     return replace(random_models(family, Letters(), seed=3), t3=t3)
 
 
@@ -371,6 +375,21 @@ def test_recorded_steps_draw_what_dispatched_ones_do(kind: str, data: st.DataObj
         common = min(len(tokens), len(expected))
         assert tokens[:common] == expected[:common]
     assert len(recorder.tapes) <= 6, "a recording per width and reach, whoever speaks"
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_recorded_steps_run_in_the_types_of_a_gpu(kind: str) -> None:
+    """Ordinary layers and a cache in bfloat16: nobody alters the type on the way."""
+    made = models(kind, None)
+    told = []
+    for recorder in (TapeRecorder(), Repetition()):
+        runner = T3Runner(made, RECORDED, recorder=recorder)
+        speakers = [PLAIN.speaker(runner, made.family, slot) for slot in range(3)]
+        text = made.tokenizer.encode(PLAIN.text, "en")
+        first = [(runner.prefill(speaker, text, nobody(made).t3),) for speaker in speakers]
+        told.append((first, runner.decode(speakers, steps=3), runner.decode(speakers[1:], steps=2)))
+
+    assert told[0] == told[1]
 
 
 def test_all_recordings_are_made_before_anybody_speaks() -> None:

@@ -3,7 +3,7 @@
 A decode step multiplies a few rows by every weight of the network, so it takes as long as
 reading the weights does. On a CPU each precision has a kernel that reads them at the speed of the
 memory; what was tried and the figures are in docs/performance.md. On a GPU the ordinary kernels
-do so already, and only the type of the weights changes.
+do so already: there, nothing here is needed but the type of the weights.
 """
 
 import torch
@@ -99,12 +99,10 @@ def check_kernels(precision: Precision, device: torch.device) -> None:
 
 
 def packed(linear: nn.Linear, precision: Precision) -> nn.Module:
-    """A layer that computes the same, for inference only, on the device of its weights.
+    """A layer on the CPU that computes the same, for inference only.
 
     What it keeps cannot be saved, moved or trained.
     """
-    if linear.weight.device.type != "cpu":
-        return linear.to(DTYPES[precision])
     if precision == "fp16":
         return HalfWeightLinear(linear)
     if precision == "int8":
@@ -115,13 +113,12 @@ def packed(linear: nn.Linear, precision: Precision) -> nn.Module:
 
 
 def pack_layers(module: nn.Module, precision: Precision) -> None:
-    """Replace every layer below `module` by its form for inference, freeing weights as it goes."""
+    """Replace every layer below `module` by its form for the CPU, freeing weights as it goes."""
     for name, child in module.named_children():
-        if isinstance(child, InputMajorLinear):
-            child = child.as_linear()
-        if isinstance(child, nn.Linear):
-            setattr(module, name, packed(child, precision))
-        elif isinstance(child, nn.RMSNorm) and child.weight.device.type == "cpu":
+        linear = child.as_linear() if isinstance(child, InputMajorLinear) else child
+        if isinstance(linear, nn.Linear):
+            setattr(module, name, packed(linear, precision))
+        elif isinstance(child, nn.RMSNorm):
             setattr(module, name, RowNorm(child))
         else:
             pack_layers(child, precision)

@@ -51,15 +51,14 @@ class RotaryTable(nn.Module):
 class TurnTable(nn.Module):
     """The turn of every position as complex numbers, looked up by index."""
 
-    table: Tensor  # (max_positions, head_dim / 2) complex64
-
     def __init__(self, table: Tensor) -> None:
+        """(max_positions, head_dim / 2) complex64, and it stays so whatever the module becomes."""
         super().__init__()
-        self.register_buffer("table", table, persistent=False)
+        self._table = table
 
     def forward(self, positions: Tensor) -> Tensor:
         """(rows, time) -> (rows, time, 1, 1, head_dim / 2), to hand to `turn`."""
-        return self.table[positions][:, :, None, None]
+        return self._table[positions][:, :, None, None]
 
 
 def rotate(x: Tensor, rotation: Tensor) -> Tensor:
