@@ -3,12 +3,16 @@
 ChatterboxError
 ├── InvalidRequest      a field is missing, out of range or of the wrong kind
 ├── NotFound            the named voice or model does not exist
+├── AlreadyExists       there is one of that name already
+├── ReadOnly            the named voice cannot be changed here
 ├── Overloaded          every bound is reached; try again after `retry_after_s`
 ├── EngineStopped       the engine is draining or has failed; another server may answer
 ├── SessionIdle         a live session neither spoke nor received anything for too long
 ├── CallTooLong         a call lasted longer than any may
 ├── NoBackend           no model server that could take the call serves now
 ├── BackendLost         the model server that served the call died or vanished
+├── StorageFull         there is no room to keep it
+├── StorageFailed       it could not be kept or read, for another reason
 ├── CheckpointError     a weights file is missing, corrupt or of another shape
 └── ConfigError         settings that cannot work together
 
@@ -46,6 +50,34 @@ class NotFound(ChatterboxError):
     def __init__(self, message: str, *, resource: str) -> None:
         super().__init__(message)
         self.resource = resource
+
+
+class AlreadyExists(ChatterboxError):
+    """There is a resource of that name already, and it was left as it is."""
+
+    reason = "ALREADY_EXISTS"
+
+    def __init__(self, message: str, *, resource: str) -> None:
+        super().__init__(message)
+        self.resource = resource
+
+
+class ReadOnly(ChatterboxError):
+    """A resource came with the installation, or the installation keeps none of its own."""
+
+    reason = "READ_ONLY"
+
+
+class StorageFull(ChatterboxError):
+    """There is no room to keep what was sent; nothing of it was kept."""
+
+    reason = "STORAGE_FULL"
+
+
+class StorageFailed(ChatterboxError):
+    """What is kept cannot be reached or changed; the operator has to look."""
+
+    reason = "STORAGE_FAILED"
 
 
 class Overloaded(ChatterboxError):

@@ -8,6 +8,7 @@ from grpc import StatusCode
 from grpc_status import rpc_status
 
 from chatterbox.errors import (
+    AlreadyExists,
     BackendLost,
     CallTooLong,
     ChatterboxError,
@@ -18,7 +19,10 @@ from chatterbox.errors import (
     NoBackend,
     NotFound,
     Overloaded,
+    ReadOnly,
     SessionIdle,
+    StorageFailed,
+    StorageFull,
 )
 
 DOMAIN = "chatterbox"
@@ -34,6 +38,10 @@ RESTART_S = 1.0  # after which another server, or this one, may answer
 STATUS: dict[type[ChatterboxError], StatusCode] = {
     InvalidRequest: StatusCode.INVALID_ARGUMENT,
     NotFound: StatusCode.NOT_FOUND,
+    AlreadyExists: StatusCode.ALREADY_EXISTS,
+    ReadOnly: StatusCode.FAILED_PRECONDITION,
+    StorageFull: StatusCode.RESOURCE_EXHAUSTED,
+    StorageFailed: StatusCode.FAILED_PRECONDITION,  # no other server's store would be another one
     Overloaded: StatusCode.RESOURCE_EXHAUSTED,
     EngineStopped: StatusCode.UNAVAILABLE,
     SessionIdle: StatusCode.ABORTED,
@@ -62,7 +70,7 @@ def status_of(error: ChatterboxError, *, request_id: str) -> Status:
         case InvalidRequest(field=field) if field:
             metadata["field"] = field
             details.append(_bad_request(field, error))
-        case NotFound(resource=resource):
+        case NotFound(resource=resource) | AlreadyExists(resource=resource):
             metadata["resource"] = resource
             details.append(_resource_info(resource, error))
         case Overloaded(retry_after_s=retry_after_s):
@@ -97,7 +105,7 @@ def _bad_request(field: str, error: InvalidRequest) -> error_details_pb2.BadRequ
     return error_details_pb2.BadRequest(field_violations=[violation])
 
 
-def _resource_info(resource: str, error: NotFound) -> error_details_pb2.ResourceInfo:
+def _resource_info(resource: str, error: ChatterboxError) -> error_details_pb2.ResourceInfo:
     kinds = {
         "voices": "chatterbox/Voice",
         "models": "chatterbox/Model",
