@@ -26,6 +26,7 @@ from chatterbox.process.addresses import dial_address, listen_on
 from chatterbox.process.admission import Admission
 from chatterbox.process.grpc_options import server_options, upstream_options
 from chatterbox.process.metrics import metrics_endpoint
+from chatterbox.process.tracing import tracing
 from chatterbox.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 
 FIRST_WORD_S = 1.0  # how long a starting balancer waits for a backend that serves
@@ -66,6 +67,9 @@ async def serving(settings: BalancerSettings) -> AsyncIterator[RunningBalancer]:
         metrics_port = stack.enter_context(
             metrics_endpoint(registry, port=settings.metrics_port, host=settings.metrics_host)
         )
+        tracer = await stack.enter_async_context(
+            tracing(settings.otlp_endpoint, service="chatterbox-balancer")
+        )
         server = grpc.aio.server(
             options=server_options(), maximum_concurrent_rpcs=settings.max_calls + OTHER_CALLS
         )
@@ -73,6 +77,7 @@ async def serving(settings: BalancerSettings) -> AsyncIterator[RunningBalancer]:
             pool=pool,
             metrics=metrics,
             budget=budget,
+            tracer=tracer,
             rng=rng,
             max_retries=settings.max_retries,
             idle_timeout_s=settings.idle_timeout_s,

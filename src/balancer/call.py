@@ -23,6 +23,7 @@ from chatterbox.errors import BackendLost, ChatterboxError, Overloaded
 from chatterbox.process.logs import bind_request_id
 from chatterbox.process.request_ids import REQUEST_ID_KEY, request_id_of
 from chatterbox.process.status import code_of, internal_error, status_of
+from chatterbox.process.tracing import Tracer
 
 # No message of any kind. Envoy's JSON transcoder ends an HTTP answer that has begun as if it were
 # whole, unless it meets what it cannot read: then it resets the stream, which every client sees.
@@ -41,6 +42,7 @@ class Forwarding:
     pool: Pool
     metrics: BalancerMetrics
     budget: RetryBudget
+    tracer: Tracer
     rng: Random
     max_retries: int
     idle_timeout_s: float
@@ -64,16 +66,18 @@ class ForwardedCall:
         self._patience = Patience(
             idle_timeout_s=forwarding.idle_timeout_s, max_duration_s=forwarding.max_duration_s
         )
+        request_id = request_id_of(received)
         self._record = CallRecord(
-            method=method,
-            request_id=request_id_of(received),
+            method=method.removeprefix("/"),
+            request_id=request_id,
             deadline_s=context.time_remaining(),
+            span=forwarding.tracer.serve(method.removeprefix("/"), received, request_id=request_id),
         )
-        self._metadata = request_metadata(received, request_id=self._record.request_id)
+        self._metadata = request_metadata(received, request_id=request_id)
 
     async def run(self) -> None:
         """Forward the call to its end. Raises only when the client has left."""
-        bind_request_id(self._record.request_id)
+        bind_request_id(self._record.request_id, trace_id=self._record.span.trace_id)
         self._forwarding.budget.running += 1
         pump = asyncio.create_task(self._requests.pump())
         pump.add_done_callback(_ignore)  # what it meets, the call meets too
@@ -135,12 +139,12 @@ class ForwardedCall:
 
     async def _open(self, wish: Wish, avoid: list[str]) -> Attempt:
         place = await self._forwarding.pool.place(wish, avoid=avoid)
-        self._record.backend = place.upstream.address
+        metadata = self._record.attempt(place.upstream.address, self._metadata)
         try:
             return Attempt(
                 place,
                 self._method,
-                metadata=self._metadata,
+                metadata=metadata,
                 timeout_s=self._context.time_remaining(),
                 requests=self._requests,
             )
@@ -181,6 +185,7 @@ class ForwardedCall:
     def _judge(self, outcome: Outcome) -> None:
         """Tell the pool what this says of the backend."""
         assert self._attempt is not None
+        self._record.attempt_ended(outcome.code.name)
         upstream = self._attempt.upstream
         if outcome.is_lost and self._record.messages:
             self._forwarding.metrics.lost(upstream.address)
@@ -208,6 +213,7 @@ class ForwardedCall:
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
             attempt.close()
+        self._record.attempt_ended("CANCELLED")  # unless its own status is known
 
     def _departure(self) -> grpc.StatusCode:
         remaining_s = self._context.time_remaining()

@@ -20,6 +20,7 @@ from chatterbox.process.addresses import dial_address, listen_on
 from chatterbox.process.admission import Admission
 from chatterbox.process.grpc_options import server_options
 from chatterbox.process.metrics import metrics_endpoint
+from chatterbox.process.tracing import tracing
 from chatterbox.synthesis import Synthesizer
 from chatterbox.v1 import (
     models_service_pb2,
@@ -104,8 +105,11 @@ async def serving(
         metrics_port = stack.enter_context(
             metrics_endpoint(registry, port=settings.metrics_port, host=settings.metrics_host)
         )
+        tracer = await stack.enter_async_context(
+            tracing(settings.otlp_endpoint, service="chatterbox-server")
+        )
         server = grpc.aio.server(
-            interceptors=[CallInterceptor(metrics)],
+            interceptors=[CallInterceptor(metrics, tracer)],
             options=server_options(),
             maximum_concurrent_rpcs=settings.max_calls,
         )

@@ -12,10 +12,12 @@ from chatterbox.errors import ChatterboxError
 from chatterbox.process.logs import bind_request_id
 from chatterbox.process.request_ids import REQUEST_ID_KEY, request_id_of
 from chatterbox.process.status import code_of, internal_error, status_of
+from chatterbox.process.tracing import Span, Tracer
 from server.calls import CallRecord, current_call
 from server.metrics import ServerMetrics
 
 OURS = "/chatterbox."  # health and reflection answer for themselves
+BETWEEN_OURSELVES = "chatterbox.worker."  # watched for as long as there is a balancer: no traces
 
 Context = Any  # grpc.aio's own, whose stub lacks abort_with_status
 Handler = Any  # grpc.RpcMethodHandler, which is generic in the stub only
@@ -28,8 +30,9 @@ log = structlog.get_logger("server.calls")
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Wraps the handlers of our services, which are async generators or coroutines."""
 
-    def __init__(self, metrics: ServerMetrics) -> None:
+    def __init__(self, metrics: ServerMetrics, tracer: Tracer) -> None:
         self._metrics = metrics
+        self._tracer = tracer
 
     async def intercept_service(  # type: ignore[override]  # the stub has no unknown methods
         self,
@@ -57,7 +60,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def _stream(self, method: str, behaviour: Any) -> Stream:
         async def call(request: Any, context: Context) -> AsyncGenerator[Any, None]:
-            observed = _Observed(method, context)
+            observed = self._observed(method, context)
             try:
                 async with aclosing(behaviour(request, context)) as responses:
                     async for response in responses:
@@ -72,7 +75,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def _unary(self, method: str, behaviour: Any) -> Unary:
         async def call(request: Any, context: Context) -> Any:
-            observed = _Observed(method, context)
+            observed = self._observed(method, context)
             try:
                 response = await behaviour(request, context)
                 await observed.answer()
@@ -84,21 +87,29 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         return call
 
+    def _observed(self, method: str, context: Context) -> "_Observed":
+        received = context.invocation_metadata() or ()
+        request_id = request_id_of(received)
+        is_traced = not method.startswith(BETWEEN_OURSELVES)
+        span = self._tracer.serve(method, received, request_id=request_id) if is_traced else Span()
+        record = CallRecord(
+            method=method, request_id=request_id, span=span, spoke=self._metrics.spoke
+        )
+        return _Observed(record, context)
+
 
 class _Observed:
     """One call under observation. Made in the call's own task."""
 
-    def __init__(self, method: str, context: Context) -> None:
+    def __init__(self, record: CallRecord, context: Context) -> None:
+        self.record = record
         self._context = context
         self._code = grpc.StatusCode.OK
         self._reason: str | None = None
         self._deadline_s = context.time_remaining()
         self._has_answered = False
-        self.record = CallRecord(
-            method=method, request_id=request_id_of(context.invocation_metadata())
-        )
-        current_call.set(self.record)
-        bind_request_id(self.record.request_id)
+        current_call.set(record)
+        bind_request_id(record.request_id, trace_id=record.span.trace_id)
 
     async def answer(self) -> None:
         """Send the id ahead of the first response.
@@ -128,7 +139,7 @@ class _Observed:
         raise AssertionError("abort raises")
 
     def end(self, metrics: ServerMetrics) -> None:
-        """Write the log line and count the call."""
+        """Write the log line, end the span and count the call."""
         record = self.record
         metrics.ended(record, self._code.name)
         figures = {
@@ -137,9 +148,12 @@ class _Observed:
             "ttfa_s": record.time_to_first_audio_s,
             "audio_s": record.audio_s or None,
             "rtf": record.real_time_factor,
+            "underruns": record.underrun_count,
             "underrun_s": record.underrun_s,
             "characters": record.character_count,
         }
+        record.span.note(**figures)
+        record.span.end(self._code.name)
         log.info(
             "call",
             method=record.method,

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from chatterbox.process.metrics import DURATION_BUCKETS_S, LATENCY_BUCKETS_S, RATIO_BUCKETS
 from server.calls import CallRecord
+from server.totals import Totals
 
 # Seconds of one stream. None at all is a bucket of its own; under 0.1 s few notice.
 UNDERRUN_BUCKETS_S = (0.0, 0.02, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -16,6 +17,7 @@ class ServerMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
+        self.totals = Totals()
         self._calls = Counter(
             "chatterbox_calls", "Calls that have ended.", ["method", "code"], registry=registry
         )
@@ -58,11 +60,16 @@ class ServerMetrics:
         """Show what `read` says whenever somebody looks."""
         Gauge(f"chatterbox_{name}", meaning, registry=self._registry).set_function(read)
 
+    def spoke(self, seconds: float) -> None:
+        """Count audio that is about to be sent."""
+        self._audio.inc(seconds)
+        self.totals.audio_s += seconds
+
     def ended(self, call: CallRecord, code: str) -> None:
         """Count a call that is over."""
         self._calls.labels(call.method, code).inc()
         self._durations.labels(call.method).observe(call.duration_s)
-        self._audio.inc(call.audio_s)
+        self.totals.ended(call, code)
         if call.time_to_first_audio_s is not None:
             self._first_audio.observe(call.time_to_first_audio_s)
         if call.real_time_factor is not None:

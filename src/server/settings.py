@@ -13,7 +13,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chatterbox.process.addresses import LISTEN_PATTERN, SERVER
 from chatterbox.process.logs import LogFormat
-from chatterbox.process.settings import Count, Port, PositiveSeconds, Seconds, load, parse
+from chatterbox.process.settings import (
+    OTLP_ENDPOINT,
+    Count,
+    Port,
+    PositiveSeconds,
+    Seconds,
+    load,
+    otlp_endpoint,
+    parse,
+)
 
 
 class ServerSettings(BaseSettings):
@@ -67,6 +76,7 @@ class ServerSettings(BaseSettings):
         None, description="port of the Prometheus endpoint; none by default"
     )
     metrics_host: str = Field("127.0.0.1", description="address of the Prometheus endpoint")
+    otlp_endpoint: str | None = Field(default_factory=otlp_endpoint, description=OTLP_ENDPOINT)
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe log line to write"
     )

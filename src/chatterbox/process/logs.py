@@ -1,7 +1,9 @@
 """Structured logs on standard error: one line per event, as JSON or for people.
 
-The id of the request being served is added to every line logged while serving it, whoever logs:
-our own code through structlog, libraries through the standard `logging`.
+The id of the request being served, and of its trace if it has one, is added to every line logged
+while serving it, whoever logs: our own code through structlog, libraries through the standard
+`logging`. What clients say and their credentials are in no line: not even the values of variables
+in a traceback are.
 """
 
 import logging
@@ -31,7 +33,12 @@ def configure_logs(
     renderer: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if as_json
-        else [structlog.dev.ConsoleRenderer(colors=target.isatty())]
+        # Not the traceback of rich, which would show the variables: a client's text among them.
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -50,6 +57,8 @@ def configure_logs(
     root.setLevel(level.upper())
 
 
-def bind_request_id(request_id: str) -> None:
-    """Add the id to every line logged from the current task on, until the task ends."""
+def bind_request_id(request_id: str, *, trace_id: str = "") -> None:
+    """Add the ids to every line logged from the current task on, until the task ends."""
     structlog.contextvars.bind_contextvars(request_id=request_id)
+    if trace_id:
+        structlog.contextvars.bind_contextvars(trace_id=trace_id)

@@ -1,11 +1,13 @@
 """Settings of a process: each a flag and an environment variable, the flag before the variable."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from chatterbox.errors import ConfigError
@@ -15,7 +17,17 @@ Port = Annotated[int, Field(ge=0, le=65_535)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
+OTLP_ENDPOINT = (
+    "collector that traces are sent to by OTLP over gRPC, http://localhost:4317; none by default, "
+    "or what OTEL_EXPORTER_OTLP_ENDPOINT says"
+)
+
 Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+def otlp_endpoint() -> str | None:
+    """What the environment says by OpenTelemetry's own name."""
+    return os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,4 +78,5 @@ def _flag(name: str) -> str:
 
 def _help(field: FieldInfo) -> str:
     text = (field.description or "").replace("%", "%%")
-    return text if field.default is None else f"{text} (default {field.default})"
+    has_default = field.default is not None and field.default is not PydanticUndefined
+    return f"{text} (default {field.default})" if has_default else text
