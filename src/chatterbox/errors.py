@@ -5,7 +5,10 @@ ChatterboxError
 ├── NotFound            the named voice or model does not exist
 ├── AlreadyExists       there is one of that name already
 ├── ReadOnly            the named voice cannot be changed here
+├── Unauthenticated     there is no key or token, or it is not a valid one
+├── PermissionDenied    the key or token is valid and may not do this
 ├── Overloaded          every bound is reached; try again after `retry_after_s`
+│   └── LimitReached    the caller has used up what it was given; others have not
 ├── EngineStopped       the engine is draining or has failed; another server may answer
 ├── SessionIdle         a live session neither spoke nor received anything for too long
 ├── CallTooLong         a call lasted longer than any may
@@ -80,6 +83,23 @@ class StorageFailed(ChatterboxError):
     reason = "STORAGE_FAILED"
 
 
+class Unauthenticated(ChatterboxError):
+    """Nobody knows who is calling: no credentials, or none that are valid."""
+
+    reason = "UNAUTHENTICATED"
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        if reason is not None:
+            self.reason = reason
+
+
+class PermissionDenied(ChatterboxError):
+    """It is known who is calling, and it may not do this."""
+
+    reason = "PERMISSION_DENIED"
+
+
 class Overloaded(ChatterboxError):
     """A bound is reached and nothing was queued; the same request may succeed later."""
 
@@ -88,6 +108,12 @@ class Overloaded(ChatterboxError):
     def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class LimitReached(Overloaded):
+    """The caller has as many streams, or has sent as much text, as its key allows."""
+
+    reason = "LIMIT_REACHED"  # not OVERLOADED: another server would only look the other way
 
 
 class EngineStopped(ChatterboxError):

@@ -1,5 +1,7 @@
 """Errors as gRPC statuses with their details; the only table."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf import any_pb2, duration_pb2, message
@@ -19,10 +21,12 @@ from chatterbox.errors import (
     NoBackend,
     NotFound,
     Overloaded,
+    PermissionDenied,
     ReadOnly,
     SessionIdle,
     StorageFailed,
     StorageFull,
+    Unauthenticated,
 )
 
 DOMAIN = "chatterbox"
@@ -33,6 +37,14 @@ MAX_METADATA_CHARACTERS = 200
 # The same once more in plain words, for proxies that cannot unpack the details: with them Envoy
 # writes errors as OpenAI's clients read them.
 TYPE_KEY, CODE_KEY, PARAM_KEY = "x-error-type", "x-error-code", "x-error-param"
+# What HTTP clients look for; Envoy makes headers of them (RFC 9110).
+RETRY_KEY, CHALLENGE_KEY = "retry-after", "www-authenticate"
+OPENAI_INVALID = (
+    StatusCode.INVALID_ARGUMENT,
+    StatusCode.NOT_FOUND,
+    StatusCode.UNAUTHENTICATED,
+    StatusCode.PERMISSION_DENIED,
+)
 RESTART_S = 1.0  # after which another server, or this one, may answer
 
 STATUS: dict[type[ChatterboxError], StatusCode] = {
@@ -42,6 +54,8 @@ STATUS: dict[type[ChatterboxError], StatusCode] = {
     ReadOnly: StatusCode.FAILED_PRECONDITION,
     StorageFull: StatusCode.RESOURCE_EXHAUSTED,
     StorageFailed: StatusCode.FAILED_PRECONDITION,  # no other server's store would be another one
+    Unauthenticated: StatusCode.UNAUTHENTICATED,
+    PermissionDenied: StatusCode.PERMISSION_DENIED,
     Overloaded: StatusCode.RESOURCE_EXHAUSTED,
     EngineStopped: StatusCode.UNAVAILABLE,
     SessionIdle: StatusCode.ABORTED,
@@ -65,10 +79,12 @@ def status_of(error: ChatterboxError, *, request_id: str) -> Status:
     """What the caller of a failed request sees (AIP-193)."""
     metadata = {"request_id": request_id}
     details: list[message.Message] = []
+    plain: list[tuple[str, str]] = []
     retry_s: float | None = None
     match error:
         case InvalidRequest(field=field) if field:
             metadata["field"] = field
+            plain.append((PARAM_KEY, field[:MAX_METADATA_CHARACTERS]))
             details.append(_bad_request(field, error))
         case NotFound(resource=resource) | AlreadyExists(resource=resource):
             metadata["resource"] = resource
@@ -77,15 +93,17 @@ def status_of(error: ChatterboxError, *, request_id: str) -> Status:
             retry_s = retry_after_s
         case EngineStopped() | NoBackend() | BackendLost():
             retry_s = RESTART_S
+        case Unauthenticated():
+            plain.append((CHALLENGE_KEY, "Bearer"))
     if retry_s is not None:
+        plain.append((RETRY_KEY, str(math.ceil(retry_s))))
         details.append(error_details_pb2.RetryInfo(retry_delay=_duration(retry_s)))
     info = error_details_pb2.ErrorInfo(
         reason=error.reason,
         domain=DOMAIN,
         metadata={key: value[:MAX_METADATA_CHARACTERS] for key, value in metadata.items()},
     )
-    param = metadata.get("field", "")[:MAX_METADATA_CHARACTERS]
-    return _status(code_of(error), error.message, [info, *details], param=param)
+    return _status(code_of(error), error.message, [info, *details], plain=plain)
 
 
 def internal_error(*, request_id: str) -> Status:
@@ -125,15 +143,19 @@ def _duration(seconds: float) -> duration_pb2.Duration:
 
 def openai_type(code: StatusCode) -> str:
     """What OpenAI's API calls an error of this kind."""
-    if code in (StatusCode.INVALID_ARGUMENT, StatusCode.NOT_FOUND):
+    if code in OPENAI_INVALID:
         return "invalid_request_error"
     return "rate_limit_error" if code is StatusCode.RESOURCE_EXHAUSTED else "server_error"
 
 
 def _status(
-    code: StatusCode, text: str, details: list[message.Message], *, param: str = ""
+    code: StatusCode,
+    text: str,
+    details: list[message.Message],
+    *,
+    plain: Sequence[tuple[str, str]] = (),
 ) -> Status:
-    """A status whose first detail is its ErrorInfo."""
+    """A status whose first detail is its ErrorInfo; `plain` is further trailing metadata."""
     packed = []
     for detail in details:
         wrapped = any_pb2.Any()
@@ -144,7 +166,5 @@ def _status(
     status: Status = rpc_status.to_status(wire)
     info = details[0]
     assert isinstance(info, error_details_pb2.ErrorInfo)
-    plain = [(TYPE_KEY, openai_type(code)), (CODE_KEY, info.reason)]
-    if param:
-        plain.append((PARAM_KEY, param))
-    return status._replace(trailing_metadata=(*status.trailing_metadata, *plain))
+    kind = ((TYPE_KEY, openai_type(code)), (CODE_KEY, info.reason))
+    return status._replace(trailing_metadata=(*status.trailing_metadata, *kind, *plain))

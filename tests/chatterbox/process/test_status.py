@@ -11,8 +11,11 @@ from chatterbox.errors import (
     ChatterboxError,
     EngineStopped,
     InvalidRequest,
+    LimitReached,
     NotFound,
     Overloaded,
+    PermissionDenied,
+    Unauthenticated,
 )
 from chatterbox.process.status import STATUS, code_of, internal_error, status_of
 
@@ -82,6 +85,24 @@ def test_who_may_come_again_is_told_when() -> None:
     _, stopped = unpacked(status_of(EngineStopped("bye"), request_id="r1"))
     assert full["RetryInfo"].retry_delay.ToTimedelta().total_seconds() == 2.5
     assert stopped["RetryInfo"].retry_delay.seconds == 1
+
+
+def test_http_clients_are_told_when_to_come_again_and_how_to_say_who_they_are() -> None:
+    spent = dict(
+        status_of(LimitReached("spent", retry_after_s=2.5), request_id="r1").trailing_metadata
+    )
+    assert (spent["retry-after"], spent["x-error-code"]) == ("3", "LIMIT_REACHED")
+
+    unknown = status_of(Unauthenticated("who?", reason="NO_CREDENTIALS"), request_id="r1")
+    assert unknown.code is grpc.StatusCode.UNAUTHENTICATED
+    plain = dict(unknown.trailing_metadata)
+    assert plain["www-authenticate"] == "Bearer"
+    assert (plain["x-error-type"], plain["x-error-code"]) == (
+        "invalid_request_error",
+        "NO_CREDENTIALS",
+    )
+    known = dict(status_of(PermissionDenied("no"), request_id="r1").trailing_metadata)
+    assert "www-authenticate" not in known
 
 
 def test_an_internal_error_tells_only_where_to_look() -> None:
