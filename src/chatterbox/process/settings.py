@@ -3,7 +3,7 @@
 import argparse
 import os
 from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
 from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -52,8 +52,15 @@ def parse(
         allow_abbrev=False,
     )
     for name, field in kind.model_fields.items():
+        # A switch may stand alone: --reflection is --reflection true.
+        alone: dict[str, Any] = {"nargs": "?", "const": "true"} if _is_switch(field) else {}
         parser.add_argument(
-            _flag(name), dest=name, metavar="VALUE", help=_help(field), default=argparse.SUPPRESS
+            _flag(name),
+            dest=name,
+            metavar="VALUE",
+            help=_help(field),
+            default=argparse.SUPPRESS,
+            **alone,
         )
     return load(kind, **vars(parser.parse_args(arguments)))
 
@@ -74,6 +81,10 @@ def _first_problem(error: ValidationError) -> str:
 
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
+
+
+def _is_switch(field: FieldInfo) -> bool:
+    return bool in (field.annotation, *get_args(field.annotation))
 
 
 def _help(field: FieldInfo) -> str:
