@@ -1,0 +1,46 @@
+/** The client, made of a transport. */
+
+import { createClient, type Transport } from '@connectrpc/connect';
+import { type ApiKey, type CallOptions, Caller } from './call.js';
+import { type Cluster, createCluster } from './cluster.js';
+import { TextToSpeechService } from './gen/chatterbox/v1/text_to_speech_service_pb.js';
+import { createModels, type Models } from './models.js';
+import { type SpeakRequest, synthesizeRequest } from './speak-request.js';
+import { Speech } from './speech.js';
+import { createVoices, type Voices } from './voices.js';
+
+export interface ChatterboxOptions {
+  /**
+   * Where the service is, such as `http://127.0.0.1:8080`. Default: where the page came from, and
+   * on Node `http://127.0.0.1:8080`.
+   */
+  readonly baseUrl?: string | undefined;
+  /** Sent as `Authorization: Bearer` with every call. Default: none. */
+  readonly apiKey?: ApiKey | undefined;
+  /** How calls travel, for tests and special cases; `baseUrl` is then not used. */
+  readonly transport?: Transport | undefined;
+}
+
+/** A speech service. */
+export interface Chatterbox {
+  /** Speaks a text that is known as a whole. The call begins at once. */
+  speak(request: string | SpeakRequest, options?: CallOptions): Speech;
+  readonly voices: Voices;
+  readonly models: Models;
+  readonly cluster: Cluster;
+}
+
+/** A client that calls over `transport`. */
+export function chatterboxOver(transport: Transport, caller: Caller): Chatterbox {
+  const client = createClient(TextToSpeechService, transport);
+  return {
+    speak: (request, options = {}) =>
+      new Speech(async (signal) => {
+        const message = synthesizeRequest(request);
+        return client.synthesize(message, await caller.connectOptions({ ...options, signal }));
+      }, options.signal),
+    voices: createVoices(transport, caller),
+    models: createModels(transport, caller),
+    cluster: createCluster(transport, caller),
+  };
+}

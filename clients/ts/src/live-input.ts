@@ -1,0 +1,89 @@
+/** Text as it is written, and what else a live session can be told. */
+
+import { create } from '@bufbuild/protobuf';
+import { durationOf } from './duration.js';
+import {
+  type StreamingSynthesizeRequest,
+  StreamingSynthesizeRequestSchema,
+} from './gen/chatterbox/v1/synthesis_pb.js';
+import { type VoiceSettings, wireSettings } from './speak-request.js';
+
+/** The settings of a live session. */
+export interface LiveSettings extends VoiceSettings {
+  /** How long half a sentence may wait for the rest, 0 to 5,000 ms. Default: 1,000. */
+  readonly maxBufferDelayMs?: number | undefined;
+}
+
+/** Speak all text so far without waiting for its sentence to end; answered by `flushed`. */
+export interface Flush {
+  readonly kind: 'flush';
+  /** Comes back in the answer, at most 64 characters. */
+  readonly flushId?: string | undefined;
+}
+
+/** The listener has begun to speak: drop what is not yet spoken; answered by `interrupted`. */
+export interface Interrupt {
+  readonly kind: 'interrupt';
+  /** How much of the stream's audio was heard. Default: unknown. */
+  readonly playedMs?: number | undefined;
+}
+
+/** A piece of text, cut anywhere, or a command. */
+export type LiveInput = string | Flush | Interrupt;
+
+/**
+ * The messages of a session: its settings, then each input in turn. Empty text is left out. When
+ * the signal is aborted, the source is told that nobody reads on; `fail` is told when the source
+ * fails.
+ */
+export async function* liveRequests(
+  settings: LiveSettings,
+  inputs: AsyncIterable<LiveInput>,
+  signal: AbortSignal,
+  fail: (reason: unknown) => void,
+): AsyncGenerator<StreamingSynthesizeRequest> {
+  const source = inputs[Symbol.asyncIterator]();
+  const close = async (): Promise<void> => {
+    await source.return?.();
+  };
+  // What the source says to its end interests nobody by then.
+  signal.addEventListener('abort', () => void close().catch(() => undefined), { once: true });
+  yield configRequest(settings);
+  try {
+    for (;;) {
+      const { done, value } = await source.next();
+      if (done) return;
+      if (value !== '') yield inputRequest(value);
+    }
+  } catch (reason) {
+    fail(reason);
+    throw reason;
+  }
+}
+
+function configRequest({ maxBufferDelayMs, ...settings }: LiveSettings): StreamingSynthesizeRequest {
+  const delay = maxBufferDelayMs === undefined ? {} : { maxBufferDelay: durationOf(maxBufferDelayMs) };
+  return create(StreamingSynthesizeRequestSchema, {
+    streamingRequest: { case: 'streamingConfig', value: { ...wireSettings(settings), ...delay } },
+  });
+}
+
+function inputRequest(input: LiveInput): StreamingSynthesizeRequest {
+  if (typeof input === 'string') {
+    return create(StreamingSynthesizeRequestSchema, {
+      streamingRequest: {
+        case: 'input',
+        value: { inputSource: { case: 'text', value: input } },
+      },
+    });
+  }
+  if (input.kind === 'flush') {
+    return create(StreamingSynthesizeRequestSchema, {
+      streamingRequest: { case: 'flush', value: { flushId: input.flushId ?? '' } },
+    });
+  }
+  const heard = input.playedMs === undefined ? {} : { playbackOffset: durationOf(input.playedMs) };
+  return create(StreamingSynthesizeRequestSchema, {
+    streamingRequest: { case: 'interrupt', value: heard },
+  });
+}

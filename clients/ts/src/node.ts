@@ -1,0 +1,52 @@
+/** `@chatterbox/client/node`: gRPC over HTTP/2, with text as it is written. */
+
+import { createClient, type Transport } from '@connectrpc/connect';
+import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
+import { type CallOptions, Caller } from './call.js';
+import { type Chatterbox, type ChatterboxOptions, chatterboxOver } from './chatterbox.js';
+import { TextToSpeechService } from './gen/chatterbox/v1/text_to_speech_service_pb.js';
+import { type LiveInput, type LiveSettings, liveRequests } from './live-input.js';
+import { Speech } from './speech.js';
+
+const DEFAULT_URL = 'http://127.0.0.1:8080';
+const PING_INTERVAL_MS = 20_000;
+
+/** A speech service that takes text while it is being written. */
+export interface NodeChatterbox extends Chatterbox {
+  /**
+   * Speaks text as it is written: each sentence as soon as it is complete. The end of `inputs` says
+   * that no more will come. An error that `inputs` throws comes out of the speech as it is.
+   */
+  speakLive(inputs: AsyncIterable<LiveInput>, settings?: LiveSettings, options?: CallOptions): Speech;
+  /** Closes the connection, which ends all calls on it. The next call opens a new one. */
+  close(): void;
+}
+
+/** A client for the service at `baseUrl`. */
+export function createChatterbox(options: ChatterboxOptions = {}): NodeChatterbox {
+  const baseUrl = options.baseUrl ?? DEFAULT_URL;
+  const connection = new Http2SessionManager(baseUrl, { pingIntervalMs: PING_INTERVAL_MS });
+  const transport =
+    options.transport ?? createGrpcTransport({ baseUrl, sessionManager: connection });
+  const caller = new Caller(options.apiKey);
+  return {
+    ...chatterboxOver(transport, caller),
+    speakLive: live(transport, caller),
+    close: () => connection.abort(),
+  };
+}
+
+function live(transport: Transport, caller: Caller): NodeChatterbox['speakLive'] {
+  const client = createClient(TextToSpeechService, transport);
+  return (inputs, settings = {}, options = {}) =>
+    new Speech(async (signal, fail) => {
+      const requests = liveRequests(settings, inputs, signal, fail);
+      return client.streamingSynthesize(
+        requests,
+        await caller.connectOptions({ ...options, signal }),
+      );
+    }, options.signal);
+}
+
+export type { Flush, Interrupt, LiveInput, LiveSettings } from './live-input.js';
+export * from './shared.js';

@@ -1,0 +1,63 @@
+/** How speech is drawn from a model. */
+
+import { create } from '@bufbuild/protobuf';
+import {
+  type SynthesisOptions as WireOptions,
+  SynthesisOptionsSchema,
+} from './gen/chatterbox/v1/synthesis_pb.js';
+
+/**
+ * How speech is drawn from the model. What is left out takes the model's own default; what the
+ * model does not know is ignored, and a warning says so.
+ */
+export interface SynthesisOptions {
+  /** 0 to 2^63 - 1; the same request with the same seed gives the same audio. */
+  readonly seed?: bigint | number | undefined;
+  /** 0 to 5. 0 always takes the likeliest; higher is livelier and less steady. */
+  readonly temperature?: number | undefined;
+  /** Strength of emotion, 0 to 2; 0.5 is neutral. */
+  readonly exaggeration?: number | undefined;
+  /** Weight of classifier-free guidance, 0 to 1; 0 turns it off. */
+  readonly cfgWeight?: number | undefined;
+  /** Choose among the likeliest that add up to this probability, above 0 to 1; 1 is off. */
+  readonly topP?: number | undefined;
+  /** Choose among this many likeliest, 0 to 1,000,000; 0 is off. */
+  readonly topK?: number | undefined;
+  /** Leave out what is less likely than this fraction of the likeliest, 0 to 1; 0 is off. */
+  readonly minP?: number | undefined;
+  /** Divides the score of speech tokens already used, 1 to 5; 1 is off. */
+  readonly repetitionPenalty?: number | undefined;
+}
+
+const NUMBERS = [
+  'temperature',
+  'exaggeration',
+  'cfgWeight',
+  'topP',
+  'topK',
+  'minP',
+  'repetitionPenalty',
+] as const satisfies readonly (keyof SynthesisOptions)[];
+
+export type NumericOption = (typeof NUMBERS)[number];
+
+/** The options as the contract has them. A seed that is no whole number throws a RangeError. */
+export function wireOptions(options: SynthesisOptions): WireOptions {
+  const wire = create(SynthesisOptionsSchema);
+  if (options.seed !== undefined) wire.seed = BigInt(options.seed);
+  for (const name of NUMBERS) {
+    const value = options[name];
+    if (value !== undefined) wire[name] = value;
+  }
+  return wire;
+}
+
+/** The numbers that are set, the seed left out. */
+export function numericOptions(wire: WireOptions | undefined): Partial<Record<NumericOption, number>> {
+  const set: Partial<Record<NumericOption, number>> = {};
+  for (const name of NUMBERS) {
+    const value = wire?.[name];
+    if (value !== undefined) set[name] = value;
+  }
+  return set;
+}

@@ -1,0 +1,26 @@
+/** What both entries offer. */
+
+export type { ApiKey, CallOptions } from './call.js';
+export type { Chatterbox, ChatterboxOptions } from './chatterbox.js';
+export type { Backend, BackendState, Cluster } from './cluster.js';
+export {
+  type ChatterboxError,
+  chatterboxErrorOf,
+  type ErrorDetails,
+  type ErrorKind,
+  isChatterboxError,
+} from './errors.js';
+export type { Model, Models } from './models.js';
+export type { NumericOption, SynthesisOptions } from './options.js';
+export { durationOfPcmMs, joinSamples, type Pcm, type Samples, toFloat32, toInt16 } from './pcm.js';
+export type { SpeakRequest, VoiceSettings } from './speak-request.js';
+export type { CollectedSpeech, PcmFormat, Speech, SpeechTimings } from './speech.js';
+export type {
+  SpeechAudio,
+  SpeechEvent,
+  SpeechStarted,
+  SpeechSummary,
+  SpeechWarning,
+} from './speech-event.js';
+export type { Voice, VoiceGender, Voices } from './voices.js';
+export { encodeWav } from './wav.js';

@@ -1,0 +1,125 @@
+/** What a server says while it speaks. */
+
+import { durationMs } from './duration.js';
+import { failure } from './errors.js';
+import {
+  AudioEncoding,
+  type StreamingSynthesizeResponse,
+  type SynthesisStarted as WireStarted,
+  type SynthesisSummary as WireSummary,
+} from './gen/chatterbox/v1/synthesis_pb.js';
+import { samplesOf } from './pcm.js';
+
+/** The settings in force. */
+export interface SpeechStarted {
+  readonly requestId: string;
+  /** Name of the model that speaks, `models/tiny`. */
+  readonly model: string;
+  /** Name of the voice that speaks, `voices/ada`. */
+  readonly voice: string;
+  readonly sampleRateHz: number;
+  /** Send it to get the same audio again. */
+  readonly seed: bigint;
+}
+
+/** The next stretch of sound; it follows the one before without gap or overlap. */
+export interface SpeechAudio {
+  readonly samples: Int16Array<ArrayBuffer>;
+  /** When it begins, on the clock of the stream's audio. */
+  readonly offsetMs: number;
+  /** Which utterance it belongs to, from 0. Long text is spoken as several. */
+  readonly segmentIndex: number;
+}
+
+/** Something was ignored or altered, and the stream goes on. */
+export interface SpeechWarning {
+  /** In UPPER_SNAKE case; does not change between versions. */
+  readonly code: string;
+  /** The same for people, in English. */
+  readonly message: string;
+}
+
+/** What a finished stream amounted to, as the server saw it. */
+export interface SpeechSummary {
+  /** Length of all audio sent. */
+  readonly audioMs: number;
+  readonly characterCount: number;
+  /** Utterances spoken. */
+  readonly segmentCount: number;
+  /** From the arrival of the first text to the first audio. */
+  readonly timeToFirstAudioMs: number;
+  /** From the arrival of the first text to the last audio. */
+  readonly synthesisMs: number;
+  /** Time the device spent on this stream. */
+  readonly computeMs: number;
+  /** `synthesisMs` over `audioMs`; below 1 outpaces playback. */
+  readonly realTimeFactor: number;
+  /** How often a listener who plays the audio as it comes was kept waiting. */
+  readonly underrunCount: number;
+  readonly underrunMs: number;
+}
+
+/** What comes in a stream: `started` first, `summary` last. */
+export type SpeechEvent =
+  | ({ readonly kind: 'started' } & SpeechStarted)
+  | ({ readonly kind: 'audio' } & SpeechAudio)
+  | ({ readonly kind: 'warning' } & SpeechWarning)
+  /** All text before a flush was spoken, and its audio sent. */
+  | { readonly kind: 'flushed'; readonly flushId: string; readonly offsetMs: number }
+  /** Unspoken text and unsent audio were dropped. */
+  | { readonly kind: 'interrupted'; readonly offsetMs: number; readonly droppedText: string }
+  | ({ readonly kind: 'summary' } & SpeechSummary);
+
+/** The event in a message of the server, or nothing if this package does not know its kind. */
+export function speechEvent(message: StreamingSynthesizeResponse): SpeechEvent | undefined {
+  const { case: kind, value } = message.streamingResponse;
+  switch (kind) {
+    case 'started':
+      return { kind, ...started(value) };
+    case 'audio':
+      return {
+        kind,
+        samples: samplesOf(value.audioContent),
+        offsetMs: durationMs(value.offset),
+        segmentIndex: value.segmentIndex,
+      };
+    case 'warning':
+      return { kind, code: value.code, message: value.message };
+    case 'flushDone':
+      return { kind: 'flushed', flushId: value.flushId, offsetMs: durationMs(value.offset) };
+    case 'interrupted':
+      return { kind, offsetMs: durationMs(value.offset), droppedText: value.droppedText };
+    case 'summary':
+      return { kind, ...summary(value) };
+    case undefined:
+      return undefined;
+  }
+}
+
+function started(wire: WireStarted): SpeechStarted {
+  if (wire.audioEncoding !== AudioEncoding.PCM) {
+    const encoding = AudioEncoding[wire.audioEncoding] ?? wire.audioEncoding;
+    throw failure({ kind: 'internal' }, `the server sends ${encoding} where PCM was asked for`);
+  }
+  return {
+    requestId: wire.requestId,
+    model: wire.model,
+    voice: wire.voice,
+    sampleRateHz: wire.sampleRateHertz,
+    seed: wire.seed,
+  };
+}
+
+function summary(wire: WireSummary): SpeechSummary {
+  return {
+    audioMs: durationMs(wire.audioDuration),
+    characterCount: wire.characterCount,
+    segmentCount: wire.segmentCount,
+    timeToFirstAudioMs: durationMs(wire.timeToFirstAudio),
+    synthesisMs: durationMs(wire.synthesisDuration),
+    computeMs: durationMs(wire.computeDuration),
+    realTimeFactor: wire.realTimeFactor,
+    underrunCount: wire.underrunCount,
+    underrunMs: durationMs(wire.underrunDuration),
+  };
+}
