@@ -8,7 +8,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 # Spinning OpenMP threads collapse on a busy machine; sleeping at once costs each small operation
 # 40 us. A spin of 10 us avoids both (docs/experiments.md).
-export OMP_WAIT_POLICY ?= PASSIVE
+export OMP_WAIT_POLICY ?= ACTIVE
 export GOMP_SPINCOUNT ?= 1000
 
 .DEFAULT_GOAL := help

@@ -12,7 +12,7 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 # Threads sleep after a short spin (docs/experiments.md); read when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_WAIT_POLICY", "ACTIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 

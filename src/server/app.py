@@ -147,7 +147,7 @@ def build_engine(settings: ServerSettings) -> Engine:
         return ToneEngine(config)
     # OpenMP threads spin for 10 us, then sleep (docs/experiments.md). Read once, when torch is
     # loaded: here and not above, as whoever serves tones need not wait for it.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OMP_WAIT_POLICY", "ACTIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     from chatterbox.engine.model_device import model_engine
 

@@ -101,7 +101,7 @@ def bench(  # noqa: PLR0913  (each is a flag)
 
 def _measure(conditions: Conditions) -> Report:
     # As the server does, before torch is loaded (server.app).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OMP_WAIT_POLICY", "ACTIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     from chatterbox.benchmark.measure import measure
 

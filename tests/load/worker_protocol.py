@@ -15,7 +15,7 @@ from typing import Any, Self
 
 # Both sides run with these: spinning OpenMP threads collapse on a busy machine, and sleeping at
 # once costs each small operation a wake-up (docs/experiments.md).
-ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000", "TQDM_DISABLE": "1"}
+ENVIRONMENT = {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "1000", "TQDM_DISABLE": "1"}
 
 
 class WorkerFailed(Exception):
