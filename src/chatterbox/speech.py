@@ -5,8 +5,9 @@ them. Nothing here imports torch, numpy's heavier half, or grpc.
 """
 
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import TYPE_CHECKING, Final
 
 from chatterbox.errors import InvalidRequest
 
@@ -15,16 +16,51 @@ if TYPE_CHECKING:
 
 MAX_TEXT_CHARACTERS = 100_000  # of one request or one live session; about two hours of speech
 MAX_BUFFER_DELAY_S = 5.0
+MAX_PRONUNCIATIONS = 100  # of one request
+MAX_PHRASE_CHARACTERS = 64
+MAX_SPOKEN_AS_CHARACTERS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The values of a number, both ends among them unless `low` is `open`."""
+
+    low: float
+    high: float
+    open: bool = False
+    whole: bool = False
+
+    def check(self, name: str, value: float) -> None:
+        """Raise InvalidRequest naming the field `options.<name>` for a value outside."""
+        inside = (self.low < value if self.open else self.low <= value) and value <= self.high
+        if math.isnan(value) or not inside:
+            bracket = "(" if self.open else "["
+            raise InvalidRequest(
+                f"{name} must lie in {bracket}{self.low:g}, {self.high:g}], got {value:g}",
+                field=f"options.{name}",
+                reason="OUT_OF_RANGE",
+            )
+
+
+RANGES: Final = {
+    "temperature": Range(0.0, 5.0),
+    "exaggeration": Range(0.0, 2.0),
+    "cfg_weight": Range(0.0, 1.0),
+    "top_p": Range(0.0, 1.0, open=True),
+    "top_k": Range(0, 1_000_000, whole=True),
+    "min_p": Range(0.0, 1.0),
+    "repetition_penalty": Range(1.0, 5.0),
+    "seed": Range(0, 2**63 - 1, whole=True),
+}
+"""What each of `Sampling` may be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """How speech tokens are drawn. None means the model family's own default.
 
-    Ranges: temperature [0, 5] (0 picks the likeliest token), exaggeration [0, 2],
-    cfg_weight [0, 1], top_p (0, 1], min_p [0, 1], top_k >= 0 (0 is off),
-    repetition_penalty [1, 5], seed [0, 2**63). The same request with the same seed gives
-    the same audio. Raises InvalidRequest naming the field `options.<name>`.
+    A temperature of 0 picks the likeliest token, a top_k of 0 is off. The same request with the
+    same seed gives the same audio. Raises InvalidRequest for what is not in `RANGES`.
     """
 
     seed: int | None = None  # None draws one; the `Started` event says which
@@ -37,29 +73,35 @@ class Sampling:
     repetition_penalty: float | None = None
 
     def __post_init__(self) -> None:
-        _check_range("temperature", self.temperature, 0.0, 5.0)
-        _check_range("exaggeration", self.exaggeration, 0.0, 2.0)
-        _check_range("cfg_weight", self.cfg_weight, 0.0, 1.0)
-        _check_range("top_p", self.top_p, 0.0, 1.0, low_open=True)
-        _check_range("top_k", self.top_k, 0, 1_000_000)
-        _check_range("min_p", self.min_p, 0.0, 1.0)
-        _check_range("repetition_penalty", self.repetition_penalty, 1.0, 5.0)
-        _check_range("seed", self.seed, 0, 2**63 - 1)
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value is not None:
+                RANGES[each.name].check(each.name, value)
 
 
-def _check_range(
-    name: str, value: float | None, low: float, high: float, *, low_open: bool = False
-) -> None:
-    if value is None:
-        return
-    inside = (low < value if low_open else low <= value) and value <= high
-    if math.isnan(value) or not inside:
-        bracket = "(" if low_open else "["
-        raise InvalidRequest(
-            f"{name} must lie in {bracket}{low:g}, {high:g}], got {value:g}",
-            field=f"options.{name}",
-            reason="OUT_OF_RANGE",
-        )
+@dataclass(frozen=True, slots=True)
+class Pronunciation:
+    """`phrase`, wherever it is written just so and as whole words, is said as `spoken_as`.
+
+    Raises InvalidRequest naming the field `pronunciations`.
+    """
+
+    phrase: str
+    spoken_as: str
+
+    def __post_init__(self) -> None:
+        for name, text, most in (
+            ("phrase", self.phrase, MAX_PHRASE_CHARACTERS),
+            ("spoken_as", self.spoken_as, MAX_SPOKEN_AS_CHARACTERS),
+        ):
+            if not text.strip() or len(text) > most:
+                raise _bad_pronunciation(f"{name} has 1 to {most} characters, got {text[:80]!r}")
+            if "[" in text or "]" in text:
+                raise _bad_pronunciation(f"{name} may hold no square bracket, got {text!r}")
+
+
+def _bad_pronunciation(message: str) -> InvalidRequest:
+    return InvalidRequest(message, field="pronunciations", reason="INVALID_PRONUNCIATION")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +116,14 @@ class SpeechConfig:
     language: str | None = None  # BCP 47; None is the voice's own
     sampling: Sampling = field(default_factory=Sampling)
     max_buffer_delay_s: float = 1.0  # live text waits at most this long for its sentence to end
+    pronunciations: tuple[Pronunciation, ...] = ()
 
     def __post_init__(self) -> None:
+        if len(self.pronunciations) > MAX_PRONUNCIATIONS:
+            raise _bad_pronunciation(
+                f"a request has at most {MAX_PRONUNCIATIONS} pronunciations, "
+                f"got {len(self.pronunciations)}"
+            )
         if not 0.0 <= self.max_buffer_delay_s <= MAX_BUFFER_DELAY_S:
             raise InvalidRequest(
                 f"max_buffer_delay must lie in [0, {MAX_BUFFER_DELAY_S:g}] seconds",
@@ -124,6 +172,13 @@ class Started:
     seed: int
 
 
+class Silence(Enum):
+    """What kind of silence a stretch of sound is."""
+
+    BOUNDARY = "boundary"  # between two utterances
+    ASKED = "asked"  # as the text asks for it, to the sample
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audio:
     """The next stretch of sound. Offsets and sequence numbers are without gaps."""
@@ -132,6 +187,14 @@ class Audio:
     sequence: int  # 0, 1, 2, ... over the stream
     offset_samples: int  # where this clip starts on the stream's clock
     segment: int  # which utterance of the stream it belongs to, from 0
+    silence: Silence | None = None  # None: somebody speaks
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceDone:
+    """All audio of an utterance was given; whatever comes is not part of it."""
+
+    segment: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,4 +236,4 @@ class Summary:
     underrun_s: float  # and for how long in all
 
 
-SpeechEvent = Started | Audio | FlushDone | Interrupted | Warned | Summary
+SpeechEvent = Started | Audio | UtteranceDone | FlushDone | Interrupted | Warned | Summary
