@@ -11,7 +11,7 @@ from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.listener import Listener
 from chatterbox.engine.model_device import FamilySource, ModelDevice
 from chatterbox.engine.scheduler import Scheduler
-from chatterbox.engine.sequence import Sequence, Utterance
+from chatterbox.engine.sequence import Bookmark, Sequence, Utterance
 from chatterbox.engine.warm_up import nobody
 from chatterbox.models.bundle import Models, assemble, random_networks
 from chatterbox.models.families import NANO, TINY, Family
@@ -61,7 +61,7 @@ class Bench:
         self.device.open()
         self.alone: dict[Case, list[int]] = {}
 
-    def sequence(self, case: "Case") -> Sequence:
+    def sequence(self, case: "Case", begun: Bookmark | None = None) -> Sequence:
         conditioning = nobody(self.models)
         utterance = Utterance(
             text=case.text,
@@ -70,6 +70,7 @@ class Bench:
             language="en",
             sampling=case.sampling,
             conditioning=lambda: conditioning,
+            begun=begun,
         )
         return Sequence(utterance=utterance, max_tokens=case.max_tokens, listener=Listener())
 
@@ -84,10 +85,14 @@ class Bench:
         joins: Mapping[int, int],
         leaves: Mapping[int, int],
         config: EngineConfig = CONFIG,
+        begun: Mapping[int, Bookmark] | None = None,
     ) -> dict[int, list[int]]:
         """Decode the cases, the n-th joining at step joins[n] and cancelled at leaves[n]."""
         scheduler = Scheduler(config)
-        sequences = {number: self.sequence(case) for number, case in enumerate(cases)}
+        sequences = {
+            number: self.sequence(case, (begun or {}).get(number))
+            for number, case in enumerate(cases)
+        }
         step = 0
         while step == 0 or not scheduler.is_idle or step <= max(joins.values(), default=0):
             for number, sequence in sequences.items():
@@ -97,7 +102,7 @@ class Bench:
                     scheduler.cancel(sequence, now_s=0.0)
                     self.device.forget(sequence)
             while (sequence := scheduler.admit(now_s=0.0)) is not None:
-                scheduler.admitted(sequence, self.device.admit(sequence))
+                scheduler.admitted(sequence, self.device.admit(sequence), now_s=0.0)
             plan = scheduler.plan(now_s=0.0)
             if not plan.is_empty:
                 scheduler.commit(plan, self.device.draw(plan), now_s=0.0)
@@ -171,6 +176,25 @@ def test_any_mixture_gives_each_request_the_tokens_it_gets_alone(
             assert tokens == expected[: len(tokens)]
         else:
             assert tokens == expected
+
+
+@given(data=st.data())
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_begun_elsewhere_a_request_gets_the_rest_of_its_tokens(
+    bench: Bench, data: st.DataObject
+) -> None:
+    cases = data.draw(st.lists(CASES, min_size=1, max_size=3), label="cases")
+    begun: dict[int, Bookmark] = {}
+    for number, case in enumerate(cases):
+        whole = bench.tokens_alone(case)
+        count = data.draw(st.integers(0, len(whole)), label="drawn elsewhere")
+        begun[number] = Bookmark(
+            tokens=tuple(whole[:count]), voiced_count=0, finish=None, sound=b""
+        )
+
+    rest = bench.run(cases, {}, {}, begun=begun)
+
+    assert rest == {number: bench.tokens_alone(case) for number, case in enumerate(cases)}
 
 
 def test_the_seed_decides_the_tokens(bench: Bench) -> None:

@@ -94,6 +94,13 @@ class Slots:
             getattr(self.table, column)[slot] = getattr(row, column)[0]
         self.history.begin(slot)
 
+    def resume(self, speaker: Speaker, spoken: Several[int]) -> None:
+        """Let an occupant have drawn these tokens, at least one."""
+        slot = speaker.slot
+        self.tokens[slot] = spoken[-1]
+        self.drawn[slot] = len(spoken)
+        self.history.resume(slot, torch.tensor(spoken, device=self.tokens.device))
+
     def settings(self, speakers: Several[Speaker]) -> SamplingTable:
         """The table of some speakers alone, with flags that save what none of them needs."""
         return SamplingTable.of(

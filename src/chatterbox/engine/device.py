@@ -32,7 +32,8 @@ class Device(Protocol):
     def admit(self, sequence: Sequence) -> int:
         """Prepare a sequence that has just got its slot; returns the positions of its prefix.
 
-        A ChatterboxError here fails this sequence alone; anything else fails them all.
+        One that has begun elsewhere (`Utterance.begun`) goes on from there: what was drawn is a
+        part of its prefix. There is none if everything was drawn. A ChatterboxError here fails this sequence alone; anything else fails them all.
         """
 
     def draw(self, plan: Plan) -> Mapping[Sequence, tuple[int | None, ...]]:
@@ -44,6 +45,9 @@ class Device(Protocol):
 
     def render(self, chunks: Several[Chunk]) -> Several[Clip]:
         """The audio of each chunk. Chunks of one sequence come in order, without gaps."""
+
+    def mark(self, sequence: Sequence) -> bytes:
+        """What `admit` needs of its latest chunk to go on behind it, on another device too."""
 
     def forget(self, sequence: Sequence) -> None:
         """Let go of what is kept for a sequence; it may be one never admitted."""

@@ -20,6 +20,7 @@ from chatterbox.engine.t3_runner import T3Runner
 from chatterbox.engine.warm_up import nobody, warm_up
 from chatterbox.errors import ConfigError, InvalidRequest
 from chatterbox.models.bundle import Models, bundled_folder, load_models
+from chatterbox.models.conditioning import S3GenConditioning
 from chatterbox.models.families import FAMILIES, Family
 from chatterbox.models.precision import Precision
 from chatterbox.models.s3gen.stream import StreamSettings
@@ -129,15 +130,29 @@ class ModelDevice:
                 reason="UTTERANCE_TOO_LONG",
             )
         conditioning = utterance.conditioning().to(loaded.models.device)
+        if not sequence.is_voiced:
+            self._begin_voice(loaded, sequence, conditioning.s3gen)
+        if sequence.is_drawn:
+            return 0
         sampling = family.settle(utterance.sampling)
         assert sampling.exaggeration is not None, "settled"
         assert sequence.slot is not None, "admitted sequences have a slot"
         least = min(pace.least_tokens(utterance.text), sequence.max_tokens - 1)
         speaker = loaded.t3.speaker(sequence.slot, sampling, least_tokens=least)
         loaded.speakers[sequence] = speaker
-        loaded.s3gen.begin(sequence, conditioning.s3gen)
         voice = replace(conditioning.t3, exaggeration=sampling.exaggeration)
-        return loaded.t3.begin(speaker, text_ids, voice)
+        return loaded.t3.begin(speaker, text_ids, voice, sequence.tokens)
+
+    def _begin_voice(self, loaded: _Loaded, sequence: Sequence, voice: S3GenConditioning) -> None:
+        begun = sequence.utterance.begun
+        if begun is None or begun.voiced_count == 0:
+            loaded.s3gen.begin(sequence, voice)
+        else:
+            ends = self._config.chunk_ends[: sequence.chunk_index]
+            loaded.s3gen.resume(sequence, voice, ends, begun.sound)
+
+    def mark(self, sequence: Sequence) -> bytes:
+        return self._loaded[sequence.utterance.family].s3gen.mark(sequence)
 
     def draw(self, plan: Plan) -> Mapping[Sequence, tuple[int | None, ...]]:
         drawn: dict[Sequence, tuple[int | None, ...]] = {}
@@ -180,6 +195,8 @@ def family_info(family: Family) -> FamilyInfo:
         parameters=family.parameters,
         defaults=family.defaults,
         sample_rate_hz=family.s3gen.vocoder.sample_rate_hz,
+        tags=family.tags,
+        min_reference_s=family.min_reference_s,
     )
 
 

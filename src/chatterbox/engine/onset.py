@@ -5,7 +5,7 @@ import itertools
 from chatterbox.engine.config import TOKEN_RATE_HZ, EngineConfig
 from chatterbox.engine.sequence import Sequence
 
-_CAUTION = 1.2  # half of the time things take longer than they did
+_CAUTION = 1.1  # some things take longer than they did
 _FORESIGHT_TOKENS = 400  # sixteen seconds: chunks have long been as large as they get
 
 

@@ -21,6 +21,8 @@ class FamilyInfo:
     parameters: frozenset[str]  # the names in `Sampling` that make a difference
     defaults: Sampling = field(default_factory=Sampling)  # their values where a request has none
     sample_rate_hz: int = 24_000
+    tags: frozenset[str] = frozenset()  # sounds and manners it can be asked for, as "laugh"
+    min_reference_s: float = 3.0  # of a recording that a voice is made of
 
 
 class EngineState(Enum):

@@ -9,7 +9,7 @@ from chatterbox.engine.capacity import CapacityMeter
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.device import Device
 from chatterbox.engine.entrance import Entrance
-from chatterbox.engine.sequence import Outcome, Sequence
+from chatterbox.engine.sequence import Bookmark, Outcome, Sequence
 from chatterbox.engine.step_loop import StepLoop
 from chatterbox.errors import ChatterboxError
 
@@ -21,7 +21,7 @@ _QUICK_S = 1.0  # for the first chunk; who needs longer would keep the server fr
 class _Nobody:
     """A sink for what is not heard."""
 
-    def deliver(self, clip: Clip) -> None:
+    def deliver(self, clip: Clip, bookmark: Bookmark | None) -> None:
         pass
 
     def finish(self, outcome: Outcome) -> None:

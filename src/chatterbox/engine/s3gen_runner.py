@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from chatterbox.audio.clip import Clip
@@ -15,8 +17,10 @@ from chatterbox.engine.flow_graphs import FlowGraphs
 from chatterbox.engine.recording import CudaRecorder
 from chatterbox.engine.sampler import uniform
 from chatterbox.engine.sequence import Chunk, Finish, Sequence
+from chatterbox.errors import InvalidRequest
 from chatterbox.models.bundle import Models
 from chatterbox.models.conditioning import S3GenConditioning
+from chatterbox.models.s3gen.resume import keepsake, resume_stream
 from chatterbox.models.s3gen.stream import (
     ChunkInput,
     Extend,
@@ -110,18 +114,56 @@ class S3GenRunner:
 
     def begin(self, sequence: Sequence, conditioning: S3GenConditioning) -> None:
         """Get ready to render a sequence with this voice."""
+        noise, prompt = self._noise(sequence), self._prompt(conditioning)
+        state = start_stream(self._models.s3gen, prompt, noise, self._settings)
+        self._streams[sequence] = _Stream(prompt, noise, state)
+
+    def resume(
+        self,
+        sequence: Sequence,
+        conditioning: S3GenConditioning,
+        ends: Several[int],
+        mark: bytes,
+    ) -> None:
+        """Get ready to go on behind chunks of a sequence that end at `ends`, in tokens.
+
+        `mark` is what `mark` gave behind the last of them. Raises InvalidRequest if it is not
+        one of this family's.
+        """
+        noise, prompt = self._noise(sequence), self._prompt(conditioning)
+        state = resume_stream(
+            self._models.s3gen,
+            ChunkInput(
+                prompt=prompt,
+                noise=noise,
+                state=start_stream(self._models.s3gen, prompt, noise, self._settings),
+                tokens=self._ids(sequence.tokens),
+                kept=ends[-1],
+            ),
+            ends,
+            _unpacked(mark),
+            self._settings,
+        )
+        self._streams[sequence] = _Stream(prompt, noise, state)
+
+    def mark(self, sequence: Sequence) -> bytes:
+        """What the vocoder remembers of a sequence, a few kB; `resume` makes the rest anew."""
+        kept = keepsake(self._streams[sequence].state)
+        return save({name: part.float().cpu().contiguous() for name, part in kept.items()})
+
+    def _noise(self, sequence: Sequence) -> SeededNoise:
         s3gen, seed = self._models.s3gen, sequence.utterance.sampling.seed
         assert seed is not None, "the synthesizer set one"
-        noise = SeededNoise(
+        return SeededNoise(
             seed,
             bins=s3gen.config.flow.mel_bins,
             harmonics=s3gen.config.vocoder.overtones + 1,
             samples_per_frame=s3gen.config.vocoder.samples_per_frame,
             device=self._models.device,
         )
-        prompt = self._prompt(conditioning)
-        state = start_stream(s3gen, prompt, noise, self._settings)
-        self._streams[sequence] = _Stream(prompt, noise, state)
+
+    def _ids(self, tokens: Several[int]) -> Tensor:
+        return torch.tensor(tokens, dtype=torch.int64, device=self._models.device)
 
     def _prompt(self, voice: S3GenConditioning) -> Prompt:
         key = _digest(voice)
@@ -163,13 +205,20 @@ class S3GenRunner:
             prompt=stream.prompt,
             noise=stream.noise,
             state=stream.state,
-            tokens=torch.tensor(tokens, dtype=torch.int64, device=self._models.device),
+            tokens=self._ids(tokens),
             kept=kept,
         )
 
     def forget(self, sequence: Sequence) -> None:
         """Drop the state of a sequence, if there is any."""
         self._streams.pop(sequence, None)
+
+
+def _unpacked(mark: bytes) -> dict[str, Tensor]:
+    try:
+        return load(mark)
+    except SafetensorError as error:
+        raise InvalidRequest("the mark is damaged", reason="RESUME_INVALID") from error
 
 
 def _digest(voice: S3GenConditioning) -> bytes:

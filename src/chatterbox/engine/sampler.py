@@ -109,6 +109,13 @@ class History:
         self.seen[slot, self._start] = True
         self._fresh[slot] = True
 
+    def resume(self, slot: int, tokens: Tensor) -> None:
+        """Begin with what a sequence drew elsewhere, (n,) of at least one."""
+        self.seen[slot] = False
+        self.seen[slot, self._start] = self._keeps_start
+        self.seen[slot, tokens] = True
+        self._fresh[slot] = False
+
     def add(self, slots: Tensor, tokens: Tensor, live: Tensor | None = None) -> None:
         """Note that each of `slots` (rows,) drew its token of `tokens` (rows,), if it is live."""
         if not self._keeps_start:

@@ -5,6 +5,7 @@
 It holds no tensor, reads no clock and waits for nothing; time comes in as an argument.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping
 
 from chatterbox.engine.admission import Admission, Stream, stream_limit, streams_of
@@ -14,7 +15,7 @@ from chatterbox.engine.drawing import Drawing
 from chatterbox.engine.onset import can_last
 from chatterbox.engine.plan import Plan
 from chatterbox.engine.rendering import Rendering
-from chatterbox.engine.sequence import Chunk, Finish, Phase, Sequence
+from chatterbox.engine.sequence import Bookmark, Chunk, Finish, Phase, Sequence
 
 
 class Scheduler:
@@ -57,9 +58,21 @@ class Scheduler:
     def submit(self, sequence: Sequence, *, now_s: float) -> None:
         """Queue a new sequence."""
         sequence.submitted_s = sequence.served_s = now_s
+        if sequence.utterance.begun is not None:
+            self._go_on(sequence, sequence.utterance.begun)
         if sequence.listener is not None:
             sequence.listener.joins(sequence)
         self.waiting.append(sequence)
+
+    def _go_on(self, sequence: Sequence, begun: Bookmark) -> None:
+        """Bring a sequence to where another engine was with it."""
+        for token in begun.tokens:
+            self._append(sequence, token)
+        if begun.finish is not None:
+            sequence.finish = begun.finish
+        sequence.voiced_count = begun.voiced_count
+        sequence.chunk_index = bisect_right(self.config.chunk_ends, begun.voiced_count)
+        sequence.is_heard = begun.voiced_count > 0
 
     def admit(self, *, now_s: float) -> Sequence | None:
         """Give a slot to the next who waits, if there is room; tell `admitted` what it reads.
@@ -89,9 +102,20 @@ class Scheduler:
         self.running.append(chosen)
         return chosen
 
-    def admitted(self, sequence: Sequence, positions: int) -> None:
-        """Record how much is to be read before the sequence speaks."""
+    def admitted(self, sequence: Sequence, positions: int, *, now_s: float) -> bool:
+        """Record how much is to be read before the sequence speaks; returns whether it is DONE.
+
+        One that was drawn elsewhere reads nothing, and leaves its slot at once.
+        """
         sequence.position_count = positions
+        if sequence.is_voiced:
+            self._leave(sequence, now_s)
+            return True
+        if sequence.is_drawn:
+            self._release_slot(sequence)
+            self.voicing.append(sequence)
+            sequence.phase = Phase.VOICING
+        return False
 
     def plan(self, *, now_s: float) -> Plan:
         """The device's next turn; see `Drawing`."""

@@ -21,7 +21,8 @@ class Utterance:
     `sampling.seed` is set. `conditioning` is called on the engine's thread, once, and may
     raise a ChatterboxError, which then fails this utterance alone. The utterances of one stream
     share a `listener`; one that is alone needs none, and gets its own. Nobody listens to what is
-    not `awaited`: it is spoken with what others leave of the device.
+    not `awaited`: it is spoken with what others leave of the device. With `marked` its clips come
+    with bookmarks, from one of which another engine can go on: that one is given `begun`.
     """
 
     text: str
@@ -32,6 +33,8 @@ class Utterance:
     conditioning: "Callable[[], Conditioning]"
     awaited: bool = True
     listener: Listener | None = None
+    marked: bool = False
+    begun: "Bookmark | None" = None
 
 
 class Phase(Enum):
@@ -51,6 +54,16 @@ class Finish(Enum):
     TOO_LONG = "too_long"  # it reached the most tokens its text can need
     STUCK = "stuck"  # it repeated itself
     CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bookmark:
+    """How far an utterance was heard: what another engine of the same kind needs to go on."""
+
+    tokens: tuple[int, ...]  # drawn so far, those after what was heard too
+    voiced_count: int  # of them, those that were heard
+    finish: Finish | None  # None while more are to be drawn
+    sound: bytes  # the device's own, see `Device.mark`
 
 
 @dataclass(eq=False, slots=True, kw_only=True)

@@ -15,18 +15,21 @@ from chatterbox.engine.listener import Listener
 from chatterbox.engine.plan import Plan
 from chatterbox.engine.protocol import EngineLoad
 from chatterbox.engine.scheduler import Scheduler
-from chatterbox.engine.sequence import Chunk, Finish, Outcome, Phase, Sequence
+from chatterbox.engine.sequence import Bookmark, Chunk, Finish, Outcome, Phase, Sequence
 from chatterbox.errors import ChatterboxError
 
 
 class Sink(Protocol):
     """Where the audio of one sequence goes."""
 
-    def deliver(self, clip: Clip) -> None: ...
+    def deliver(self, clip: Clip, bookmark: Bookmark | None) -> None: ...
 
     def finish(self, outcome: Outcome) -> None: ...
 
     def fail(self, error: ChatterboxError) -> None: ...
+
+
+_Marked = tuple[Clip, Bookmark | None]
 
 
 class StepLoop:
@@ -50,7 +53,7 @@ class StepLoop:
         self._scheduler = Scheduler(config)
         self._scheduler.costs = self.meter.costs
         self._sinks: dict[Sequence, Sink] = {}
-        self._clips: dict[Sequence, list[Clip]] = {}  # rendered and not yet delivered
+        self._clips: dict[Sequence, list[_Marked]] = {}  # rendered and not yet delivered
         self._compute_s: dict[Sequence, float] = {}
         self._publish()
 
@@ -103,7 +106,8 @@ class StepLoop:
                 self._scheduler.cancel(sequence, now_s=self._clock())
                 self._let_go(sequence).fail(error)
             else:
-                self._scheduler.admitted(sequence, positions)
+                if self._scheduler.admitted(sequence, positions, now_s=self._clock()):
+                    self._finish(sequence)
 
     def _draw(self, plan: Plan) -> float:
         """Returns the seconds it took, as `_render`."""
@@ -134,18 +138,30 @@ class StepLoop:
             seconds=now_s - began_s,
         )
         for chunk, clip in zip(chunks, clips, strict=True):
-            self._clips.setdefault(chunk.sequence, []).append(clip)
             self._scheduler.rendered(chunk, now_s=now_s)
+            marked = clip, self._bookmark(chunk.sequence)
+            self._clips.setdefault(chunk.sequence, []).append(marked)
         return now_s - began_s
+
+    def _bookmark(self, sequence: Sequence) -> Bookmark | None:
+        """Behind what was rendered last, if anybody wants it."""
+        if not sequence.utterance.marked:
+            return None
+        return Bookmark(
+            tokens=tuple(sequence.tokens),
+            voiced_count=sequence.voiced_count,
+            finish=sequence.finish,
+            sound=b"" if sequence.is_voiced else self._device.mark(sequence),
+        )
 
     def _deliver(self) -> None:
         """Hand over the audio that may be heard."""
         now_s = self._clock()
         for sequence in self._scheduler.audible(now_s=now_s):
             clips = self._clips.pop(sequence)
-            for clip in clips:
-                self._sinks[sequence].deliver(clip)
-            duration_s = sum(clip.duration_s for clip in clips)
+            for clip, bookmark in clips:
+                self._sinks[sequence].deliver(clip, bookmark)
+            duration_s = sum(clip.duration_s for clip, _ in clips)
             if self._scheduler.delivered(sequence, duration_s=duration_s, now_s=now_s):
                 self._finish(sequence)
 

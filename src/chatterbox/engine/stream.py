@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from chatterbox.audio.clip import Clip
-from chatterbox.engine.sequence import Outcome
+from chatterbox.engine.sequence import Bookmark, Outcome
 from chatterbox.errors import ChatterboxError
 
 
@@ -22,18 +22,19 @@ class SpeechStream:
 
     def __init__(self, on_cancel: Callable[[], None]) -> None:
         self.outcome: Outcome | None = None  # set before iteration ends normally
+        self.bookmark: Bookmark | None = None  # behind the clip given last, if asked for
         self._loop = asyncio.get_running_loop()
         self._on_cancel: Callable[[], None] | None = on_cancel
-        self._clips: deque[Clip] = deque()
+        self._clips: deque[tuple[Clip, Bookmark | None]] = deque()
         self._error: ChatterboxError | None = None
         self._is_over = False
         self._changed = asyncio.Event()
 
     # From the engine's thread.
 
-    def deliver(self, clip: Clip) -> None:
-        """Hand over the next clip."""
-        self._post(lambda: self._clips.append(clip))
+    def deliver(self, clip: Clip, bookmark: Bookmark | None) -> None:
+        """Hand over the next clip, with a bookmark behind it."""
+        self._post(lambda: self._clips.append((clip, bookmark)))
 
     def finish(self, outcome: Outcome) -> None:
         """Say that all clips have been delivered."""
@@ -94,7 +95,8 @@ class SpeechStream:
     async def __anext__(self) -> Clip:
         while True:
             if self._clips:
-                return self._clips.popleft()
+                clip, self.bookmark = self._clips.popleft()
+                return clip
             if self._error is not None:
                 raise self._error
             if self._is_over:

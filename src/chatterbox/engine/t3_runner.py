@@ -29,6 +29,7 @@ class _Unread:
 
     prefix: Prefix
     key: bytes  # of its voice
+    spoken: tuple[int, ...]  # tokens drawn elsewhere, the end of the prefix
     asked: int = 0  # positions that could have been read
     scores: Tensor | None = None  # (rows, vocabulary) after the position read last
 
@@ -91,14 +92,23 @@ class T3Runner:
         return Speaker(slot=slot, sampling=sampling, guided=guided, least_tokens=least_tokens)
 
     @torch.inference_mode()
-    def begin(self, speaker: Speaker, text_ids: Several[int], conditioning: T3Conditioning) -> int:
+    def begin(
+        self,
+        speaker: Speaker,
+        text_ids: Several[int],
+        conditioning: T3Conditioning,
+        spoken: Several[int] = (),
+    ) -> int:
         """Embed text and voice; returns how many positions there are to read.
 
-        A voice that is remembered need not be read again.
+        A voice that is remembered need not be read again. After `spoken`, tokens drawn earlier
+        or elsewhere, drawing goes on as if it had never been interrupted.
         """
         t3 = self._models.t3
         text = torch.tensor([list(text_ids)], dtype=torch.int64, device=self._models.device)
         script = t3.embed_script(text, guided=speaker.guided)
+        if spoken:
+            script = torch.cat([script, self._embed(spoken).expand(len(script), -1, -1)], dim=1)
         key = voice_key(conditioning)
         known = self._voices.recall(key)
         self._occupants[speaker.slot] = speaker
@@ -109,10 +119,16 @@ class T3Runner:
             self._cache.write(self._rows(speaker), known)
             self._advance(speaker, known.shape[-2])
             prefix = Prefix(None, script, known=speaker.length)
-        positions = speaker.length + prefix.position_count
+        positions = speaker.length + prefix.position_count - len(spoken)
         assert positions + self.max_speech_tokens <= self._cache.max_length + 1
-        self._unread[speaker] = _Unread(prefix, key)
+        self._unread[speaker] = _Unread(prefix, key, tuple(spoken))
         return prefix.position_count
+
+    def _embed(self, spoken: Several[int]) -> Tensor:
+        """(1, n, dim): the start token's place is 0, the first that was drawn is at 1."""
+        tokens = torch.tensor([list(spoken)], dtype=torch.int64, device=self._models.device)
+        places = torch.arange(1, len(spoken) + 1, device=tokens.device)
+        return self._models.t3.embed_speech_run(tokens, places[None])
 
     @torch.inference_mode()
     def read(self, speaker: Speaker, start: int, stop: int) -> None:
@@ -139,13 +155,15 @@ class T3Runner:
 
     @torch.inference_mode()
     def first(self, speaker: Speaker) -> int | None:
-        """The first token, once the whole prefix was read; None for an end."""
+        """The first token behind the prefix, once all of it was read; None for an end."""
         unread = self._unread.pop(speaker)
         assert unread.prefix.is_read
         assert unread.scores is not None
+        if unread.spoken:
+            self._slots.resume(speaker, unread.spoken)
         self._slots.live[speaker.slot] = True
         batch = Batch.of([speaker], self._slots, self._cache)
-        speaker.drawn = 1
+        speaker.drawn = len(unread.spoken) + 1
         token = int(self._step.draw(batch, unread.scores))
         return None if token == self._config.stop_speech else token
 

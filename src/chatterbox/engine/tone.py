@@ -63,7 +63,10 @@ class ToneDevice:
         return None
 
     def admit(self, sequence: Sequence) -> int:
-        return len(sequence.utterance.text)
+        return 0 if sequence.is_drawn else len(sequence.utterance.text)
+
+    def mark(self, sequence: Sequence) -> bytes:
+        return b""
 
     def draw(self, plan: Plan) -> Mapping[Sequence, tuple[int | None, ...]]:
         drawn = {

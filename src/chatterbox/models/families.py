@@ -12,6 +12,7 @@ from chatterbox.models.t3.config import T3Config
 from chatterbox.models.voice_encoder.config import VoiceEncoderConfig
 from chatterbox.speech import Sampling
 from chatterbox.text.languages import MULTILINGUAL
+from chatterbox.text.markup import EXPRESSIVE_TAGS
 
 TokenizerKind = Literal["english", "multilingual", "turbo", "phonemes"]
 
@@ -63,6 +64,8 @@ class Family:
     defaults: Sampling  # nothing in it is None but the seed
     penalty_last: bool  # the repetition penalty comes after the filters
     closing_tokens: tuple[int, ...] = ()  # silence appended to the speech
+    tags: frozenset[str] = frozenset()  # sounds and manners it can be asked for, as "laugh"
+    min_reference_s: float = 3.0  # of a recording that a voice is made of
     publication: Publication | None  # None: comes with this package
 
     def settle(self, asked: Sampling) -> Sampling:
@@ -169,6 +172,8 @@ TURBO = Family(
     defaults=replace(_OFF, temperature=0.8, top_p=0.95, top_k=1000, repetition_penalty=1.2),
     penalty_last=True,
     closing_tokens=(4299, 4299, 4299),
+    tags=frozenset(EXPRESSIVE_TAGS),
+    min_reference_s=5.0,
     publication=Publication(
         repository="ResembleAI/chatterbox-turbo",
         revision="main",

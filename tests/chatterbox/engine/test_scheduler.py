@@ -70,7 +70,7 @@ def admit(scheduler: Scheduler, *, positions: int = 10, now_s: float = 0.0) -> t
     """Everyone who gets a slot now."""
     admitted = []
     while (s := scheduler.admit(now_s=now_s)) is not None:
-        scheduler.admitted(s, positions)
+        scheduler.admitted(s, positions, now_s=0.0)
         admitted.append(s)
     return tuple(admitted)
 

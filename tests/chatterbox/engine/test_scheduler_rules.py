@@ -114,7 +114,7 @@ class Streams(RuleBasedStateMachine):
         """A step of the engine's loop; whether it did anything."""
         scheduler = self.scheduler
         while (admitted := scheduler.admit(now_s=self.now_s)) is not None:
-            scheduler.admitted(admitted, positions)
+            scheduler.admitted(admitted, positions, now_s=self.now_s)
         plan = scheduler.plan(now_s=self.now_s)
         assert sum(p.stop - p.start for p in plan.prefill) <= CONFIG.prefill_positions
         assert all(p.start == p.sequence.read_count < p.stop for p in plan.prefill)

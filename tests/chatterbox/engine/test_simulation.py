@@ -18,7 +18,7 @@ from chatterbox.engine.entrance import Entrance
 from chatterbox.engine.listener import Listener
 from chatterbox.engine.plan import Plan
 from chatterbox.engine.rehearsal import rehearse
-from chatterbox.engine.sequence import Chunk, Outcome, Sequence, Utterance
+from chatterbox.engine.sequence import Bookmark, Chunk, Outcome, Sequence, Utterance
 from chatterbox.engine.step_loop import StepLoop
 from chatterbox.engine.tone import ToneDevice
 from chatterbox.errors import ChatterboxError, Overloaded
@@ -163,7 +163,7 @@ class _Ear:
     stream: Stream
     number: int
 
-    def deliver(self, clip: Clip) -> None:
+    def deliver(self, clip: Clip, bookmark: Bookmark | None) -> None:
         place = len(self.stream.heard)
         now_s = self.simulation.device.now_s
         self.stream.heard.append((self.number, place, now_s, clip.duration_s))

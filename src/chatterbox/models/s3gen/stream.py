@@ -49,6 +49,7 @@ class StreamSettings:
     right_tokens: int = 3  # heard beyond the chunk; the last ones come out only roughly
     vocoder_frames: int = 16  # rendered again before a chunk; the vocoder reaches about 12
     overlap_s: float = 0.01  # of the seam, faded from the foretaste to the chunk
+    resume_tokens: int = 100  # listened to again where a stream goes on elsewhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,11 +87,17 @@ class StreamState:
 
     tokens: int
     frames: int
+    since: int = 0  # the token at which the flow began to listen; not 0 where it was resumed late
     flow: FlowMemory
     mel: Tensor  # (1, bins, m) the last frames heard, `vocoder_frames` at most
     f0: Tensor  # (1, m) their pitch
     phases: Tensor  # (1, harmonics, 1) before the first frame of `f0`
     foretaste: Tensor  # (1, overlap) the next samples as rendered with the chunk before
+
+    @property
+    def heard(self) -> int:
+        """The tokens that the flow has listened to."""
+        return self.tokens - self.since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -171,7 +178,7 @@ def render_chunks(
 
     `extend` takes the place of `s3gen.flow.extend`.
     """
-    mels, memories = _mels(chunks, extend or s3gen.flow.extend)
+    mels, memories = listen(chunks, extend or s3gen.flow.extend)
     rows = [
         _Row.of(chunk, mel, memory)
         for chunk, mel, memory in zip(chunks, mels, memories, strict=True)
@@ -179,7 +186,7 @@ def render_chunks(
     return _sound(s3gen, rows, settings)
 
 
-def _mels(chunks: Sequence[ChunkInput], extend: Extend) -> tuple[list[Tensor], list[FlowMemory]]:
+def listen(chunks: Sequence[ChunkInput], extend: Extend) -> tuple[list[Tensor], list[FlowMemory]]:
     """Of each chunk the mel (1, bins, frames) of all its tokens, and the flow's memory after it."""
     memory = FlowMemory.stack([chunk.state.flow for chunk in chunks])
     longest = max(chunk.prompt.tokens for chunk in chunks)
@@ -190,8 +197,8 @@ def _mels(chunks: Sequence[ChunkInput], extend: Extend) -> tuple[list[Tensor], l
     ]
     opened = [_opened(chunk) for chunk in chunks]
     past = [
-        0 if first else min(chunk.state.tokens + chunk.prompt.waiting, memory.low.window)
-        for chunk, first in zip(chunks, (c.state.tokens == 0 for c in chunks), strict=True)
+        min(chunk.state.heard + chunk.prompt.waiting, memory.low.window) if chunk.state.heard else 0
+        for chunk in chunks
     ]
     new = [len(o.tokens) for o in opened]
     extent = Extent.of(
@@ -233,7 +240,7 @@ def _opened(chunk: ChunkInput) -> _Opened:
     prompt, start = chunk.prompt, FRAMES_PER_TOKEN * chunk.state.tokens
     frames = FRAMES_PER_TOKEN * len(chunk.tokens)
     noise = chunk.noise.mel(start, start + frames)[0].to(prompt.x_vector)
-    if chunk.state.tokens > 0:
+    if chunk.state.heard > 0:
         return _Opened(
             tokens=chunk.tokens,
             kept=chunk.kept,
@@ -318,6 +325,7 @@ def _finish(
     after = StreamState(
         tokens=state.tokens + row.chunk.kept,
         frames=state.frames + row.frames,
+        since=state.since,
         flow=row.memory,
         mel=row.around[..., start:end].clone(),
         f0=f0[:, start:end].clone(),
