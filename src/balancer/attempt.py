@@ -1,7 +1,7 @@
 """Attempt: one try to have a call answered, by one backend."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 from balancer.metadata import Metadata
 from balancer.pool import Place
 from balancer.requests import Requests
+from chatterbox.process.resume import Footer
 
 DETAILS_KEY = "grpc-status-details-bin"
 READ_AHEAD = 2  # messages: the next is read while one is written, a quarter more throughput
@@ -75,7 +76,9 @@ class Attempt:
         metadata: Metadata,
         timeout_s: float | None,
         requests: Requests,
+        begun: Footer | None = None,
     ) -> None:
+        """With `begun` it goes on where an answer to the same requests broke off."""
         self.upstream = place.upstream
         self._place = place
         channel: Any = self.upstream.channel  # whose stub insists on serializers
@@ -84,7 +87,7 @@ class Attempt:
         self._call.add_done_callback(self._take_status)
         self._answer: asyncio.Queue[bytes | None] = asyncio.Queue(READ_AHEAD)
         self._tasks = [
-            asyncio.create_task(self._send(requests)),
+            asyncio.create_task(self._send(requests.outgoing(begun))),
             asyncio.create_task(self._receive()),
         ]
         self.read = self._answer.get
@@ -109,13 +112,11 @@ class Attempt:
         self._call.cancel()
         self._place.leave()
 
-    async def _send(self, requests: Requests) -> None:
-        number = 0
+    async def _send(self, outgoing: AsyncGenerator[bytes, None]) -> None:
         try:
-            while (message := await requests.get(number)) is not None:
-                await self._call.write(message)
-                requests.sent(number)
-                number += 1
+            async with aclosing(outgoing):
+                async for message in outgoing:
+                    await self._call.write(message)
             await self._call.done_writing()
         except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError):
             pass  # it has ended early, and the reading side tells why

@@ -1,6 +1,7 @@
 """ForwardedCall: one call of a client, from its first byte to its status."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -10,16 +11,17 @@ import structlog
 
 from balancer import retry
 from balancer.attempt import Attempt, Outcome
-from balancer.metadata import is_transcoded, request_metadata, response_metadata
+from balancer.lifeline import Lifeline
+from balancer.metadata import is_transcoded, request_metadata, response_metadata, resume_metadata
 from balancer.metrics import BalancerMetrics
 from balancer.patience import Patience
-from balancer.peek import is_worth_a_look, wish_of
+from balancer.peek import can_survive, is_worth_a_look, wish_of
 from balancer.policy import Wish
 from balancer.pool import Pool
 from balancer.record import CallRecord
 from balancer.requests import Requests
 from balancer.retry import RetryBudget
-from chatterbox.errors import BackendLost, ChatterboxError, Overloaded
+from chatterbox.errors import BackendLost, ChatterboxError, NoBackend, Overloaded
 from chatterbox.process.logs import bind_request_id
 from chatterbox.process.request_ids import REQUEST_ID_KEY, request_id_of
 from chatterbox.process.status import code_of, internal_error, status_of
@@ -29,6 +31,11 @@ from chatterbox.process.tracing import Tracer
 # whole, unless it meets what it cannot read: then it resets the stream, which every client sees.
 # A wire type that does not exist; of a field that is cut short, the JSON side makes an empty object.
 MALFORMED = b"\x0f"
+
+BREAK_OFF_S = 1.0  # that a client who does not read is waited for
+RESUME_WITHIN_S = 10.0  # of the loss, a backend must be found that goes on
+RESUME_LOOK_S = 0.1
+RESUME_INVALID = "RESUME_INVALID"  # why a model server does not go on
 
 Context = Any  # grpc.aio's own, whose stub knows no calls of raw bytes
 
@@ -61,7 +68,10 @@ class ForwardedCall:
         self._method = method
         self._context = context
         self._forwarding = forwarding
-        self._requests = Requests(self._read, keep_bytes=retry.REPLAY_BYTES)
+        self._lifeline = Lifeline(is_wanted=can_survive(method))
+        keep_bytes = retry.RESUME_BYTES if self._lifeline.is_wanted else retry.REPLAY_BYTES
+        self._requests = Requests(self._read, keep_bytes=keep_bytes)
+        self._wish = Wish()
         self._attempt: Attempt | None = None
         self._patience = Patience(
             idle_timeout_s=forwarding.idle_timeout_s, max_duration_s=forwarding.max_duration_s
@@ -85,6 +95,7 @@ class ForwardedCall:
             with self._patience:
                 await self._forward()
         except ChatterboxError as error:
+            await self._break_off()
             self._refuse(error)
         except (asyncio.CancelledError, grpc.aio.InternalError):  # or a write came too late
             self._record.code = self._departure()
@@ -100,26 +111,33 @@ class ForwardedCall:
 
     async def _forward(self) -> None:
         first = await self._requests.get(0) if is_worth_a_look(self._method) else None
-        message = await self._first_message(wish_of(self._method, first))
+        self._wish = wish_of(self._method, first)
+        message = await self._first_message()
         if message is not None:
             await self._relay(message)
         assert self._attempt is not None
         outcome = await self._attempt.outcome()
         self._judge(outcome)
-        if self._record.messages and not outcome.is_ok and is_transcoded(self._metadata):
-            await self._context.write(MALFORMED)
-        if outcome.is_lost:
+        if outcome.is_lost or (self._record.resumes and outcome.reason == RESUME_INVALID):
             when = "while" if self._record.messages else "before"
             raise BackendLost(f"the model server was lost {when} it answered")
+        if not outcome.is_ok:
+            await self._break_off()
         self._answer(outcome)
 
-    async def _first_message(self, wish: Wish) -> bytes | None:
+    async def _break_off(self) -> None:
+        """Let an HTTP client see that an answer that has begun is not whole."""
+        if self._record.messages and is_transcoded(self._metadata):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._context.write(MALFORMED), BREAK_OFF_S)
+
+    async def _first_message(self) -> bytes | None:
         """From the first backend that gives one; None when an attempt's end is the answer."""
         budget = self._forwarding.budget
         avoid: list[str] = []
         try:
             while True:
-                attempt = self._attempt = await self._open(wish, avoid)
+                attempt = self._attempt = await self._open(avoid)
                 message = await attempt.read()
                 if message is not None:
                     return message
@@ -137,9 +155,11 @@ class ForwardedCall:
         finally:
             budget.retrying -= bool(avoid)
 
-    async def _open(self, wish: Wish, avoid: list[str]) -> Attempt:
-        place = await self._forwarding.pool.place(wish, avoid=avoid)
+    async def _open(self, avoid: list[str]) -> Attempt:
+        place = await self._forwarding.pool.place(self._wish, avoid=avoid)
         metadata = self._record.attempt(place.upstream.address, self._metadata)
+        if self._lifeline.is_wanted:
+            metadata += resume_metadata(goes_on=self._lifeline.footer is not None)
         try:
             return Attempt(
                 place,
@@ -147,6 +167,7 @@ class ForwardedCall:
                 metadata=metadata,
                 timeout_s=self._context.time_remaining(),
                 requests=self._requests,
+                begun=self._lifeline.footer,
             )
         except BaseException:
             place.leave()
@@ -174,13 +195,51 @@ class ForwardedCall:
         await self._context.send_initial_metadata(
             response_metadata(received, served_by=self._attempt.upstream.address)
         )
-        read, write = self._attempt.read, self._context.write
-        touch, record = self._patience.touch, self._record
         while message is not None:
-            await write(message)
-            record.messages += 1
-            touch()
-            message = await read()
+            await self._pass_on(message)
+            message = await self._attempt.read()
+            if message is None and self._lifeline.footer is not None:
+                message = await self._going_on()
+
+    async def _pass_on(self, message: bytes) -> None:
+        plain, footer = self._lifeline.take_off(message)
+        if plain is not None:
+            await self._context.write(plain)
+            self._record.messages += 1
+            self._lifeline.passed(footer)
+            if footer is not None:
+                self._requests.acknowledge(footer.requests_taken)
+        self._patience.touch()
+
+    async def _going_on(self) -> bytes | None:
+        """The next message from another backend if the answer has broken off, None if it has ended.
+
+        Raises BackendLost when no other can be had.
+        """
+        assert self._attempt is not None
+        give_up_s = asyncio.get_running_loop().time() + RESUME_WITHIN_S
+        outcome, message = await self._attempt.outcome(), None
+        while message is None and self._requests.can_go_on and self._lifeline.saves(outcome):
+            self._judge(outcome)
+            lost = self._attempt.upstream
+            self._end_attempt()
+            self._record.resumes += 1
+            self._forwarding.metrics.resumed(lost.address)
+            self._lifeline.resumes()
+            self._attempt = await self._open_soon([lost.id], give_up_s)
+            message = await self._attempt.read()
+            outcome = await self._attempt.outcome() if message is None else outcome
+        return message
+
+    async def _open_soon(self, avoid: list[str], give_up_s: float) -> Attempt:
+        """An attempt as soon as a backend serves: the one that was lost may be back in a moment."""
+        while True:
+            try:
+                return await self._open(avoid)
+            except (NoBackend, Overloaded) as error:
+                if asyncio.get_running_loop().time() > give_up_s:
+                    raise BackendLost(f"the model server was lost, and {error.message}") from error
+                await asyncio.sleep(RESUME_LOOK_S)
 
     def _judge(self, outcome: Outcome) -> None:
         """Tell the pool what this says of the backend."""

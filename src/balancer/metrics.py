@@ -26,6 +26,7 @@ class BalancerMetrics:
         self._picks = counter("picks", "Attempts sent to a backend.", "backend")
         self._retries = counter("retries", "Further attempts after a backend failed.", "backend")
         self._lost = counter("lost_streams", "Calls lost in mid-stream with a backend.", "backend")
+        self._resumes = counter("resumes", "Streams that went on elsewhere.", "backend")
         self._ejections = counter("ejections", "Times a backend was left alone.", "backend")
         self._first_message = Histogram(
             f"{PREFIX}_time_to_first_message_seconds",
@@ -60,6 +61,10 @@ class BalancerMetrics:
         """A backend vanished in the middle of its answer."""
         self._lost.labels(address).inc()
 
+    def resumed(self, address: str) -> None:
+        """A backend was lost in the middle of an answer, and another is to go on with it."""
+        self._resumes.labels(address).inc()
+
     def ejected(self, address: str) -> None:
         """A backend is left alone for a while."""
         self._ejections.labels(address).inc()
@@ -79,7 +84,7 @@ class BalancerMetrics:
 
     def forget(self, address: str) -> None:
         """A backend is gone; backends come and go under ever new addresses."""
-        for metric in (self._picks, self._retries, self._lost, self._ejections):
+        for metric in (self._picks, self._retries, self._lost, self._resumes, self._ejections):
             metric.remove_by_labels({"backend": address})
 
 

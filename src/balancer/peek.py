@@ -51,6 +51,11 @@ def is_worth_a_look(method: str) -> bool:
     return method in _WISHES
 
 
+def can_survive(method: str) -> bool:
+    """Whether a model server may tell how another could go on with its answer."""
+    return method.startswith(SPEECH)
+
+
 def wish_of(method: str, first: bytes | None) -> Wish:
     """The wish of a call; `first` is its first message where `is_worth_a_look`, if it has any."""
     if method in _WISHES and first is not None:

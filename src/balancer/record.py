@@ -26,6 +26,7 @@ class CallRecord:
     reason: str | None = None
     backend: str | None = None
     retries: int = 0
+    resumes: int = 0
     first_message_s: float | None = None
     messages: int = 0
     _attempt: Span | None = None
@@ -57,6 +58,7 @@ class CallRecord:
             "deadline_s": self.deadline_s,
             "backend": self.backend,
             "retries": self.retries or None,
+            "resumes": self.resumes or None,
             "first_message_s": self.first_message_s,
             "messages": self.messages or None,
         }

@@ -1,9 +1,11 @@
 """Requests: what a client has sent so far, kept while it may have to be sent again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from grpc.aio import EOF  # type: ignore[attr-defined]  # not in the stub
+
+from chatterbox.process.resume import Footer
 
 Read = Callable[[], Awaitable[object]]  # a message as bytes, or EOF
 
@@ -13,15 +15,18 @@ class Requests:
 
     `pump` reads them from the client; one sender at a time asks for them by their number. The pump
     is never more than one message ahead of the sender, so a client is slowed down to the pace of
-    its backend. Messages stay until they are more than `keep_bytes`; then those that have left
-    go, and no other sender can begin any more.
+    its backend. Messages stay until they are no more needed (`acknowledge`), or more than
+    `keep_bytes`; then those that have left go, and no other sender can begin any more. The first
+    one stays in any case.
     """
 
     def __init__(self, read: Read, *, keep_bytes: int) -> None:
         self._read = read
         self._keep_bytes = keep_bytes
+        self._first: bytes | None = None
         self._messages: list[bytes] = []  # from number `_dropped` on
         self._dropped = 0
+        self._acknowledged = 0
         self._asked = 0  # the number up to which a sender has asked
         self._kept_bytes = 0
         self._is_complete = False
@@ -38,10 +43,17 @@ class Requests:
         """Whether another sender could still begin at the first message."""
         return self._dropped == 0
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether another sender could begin at the first message that was not acknowledged."""
+        return self._dropped <= self._acknowledged
+
     async def pump(self) -> None:
         """Read until the client has sent its last message."""
         while (message := await self._read()) is not EOF:
             assert isinstance(message, bytes)
+            if self._first is None:
+                self._first = message
             self._messages.append(message)
             self._kept_bytes += len(message)
             self._demand.clear()
@@ -50,27 +62,48 @@ class Requests:
         self._is_complete = True
         self._news.set()
 
+    async def outgoing(self, begun: Footer | None = None) -> AsyncGenerator[bytes, None]:
+        """Every message for one sender, as they come.
+
+        Where a stream goes on elsewhere, what was `begun` stands behind the first message, and
+        those that were taken there are left out.
+        """
+        number = 0
+        while (message := await self.get(number)) is not None:
+            yield message if begun is None or number > 0 else message + begun.written
+            self.sent(number)
+            number += 1
+            if begun is not None:
+                number = max(number, begun.requests_taken)
+
     async def get(self, number: int) -> bytes | None:
         """The message of this number, 0 first, when it is there; None after the last one."""
-        assert number >= self._dropped, "what was dropped is not asked for again"
         while number >= self.count:
             if self._is_complete:
                 return None
             self._news.clear()
             await self._news.wait()
+        if number == 0:
+            return self._first
+        assert number >= self._dropped, "what was dropped is not asked for again"
         return self._messages[number - self._dropped]
 
     def sent(self, number: int) -> None:
         """The message of this number has left: the next may come."""
-        self._asked = number + 1
+        self._asked = max(self._asked, number + 1)
         if self._kept_bytes > self._keep_bytes:
-            self._drop()
+            self._drop(self._asked)
         if self._asked >= self.count:
             self._demand.set()
 
-    def _drop(self) -> None:
-        """Let go of every message that has left."""
-        gone = self._asked - self._dropped
+    def acknowledge(self, count: int) -> None:
+        """Nobody will need the first `count` messages again, but for the very first."""
+        self._acknowledged = max(self._acknowledged, count)
+        self._drop(min(count, self._asked))
+
+    def _drop(self, end: int) -> None:
+        """Let go of the messages before number `end`."""
+        gone = end - self._dropped
         if gone <= 0:
             return
         self._kept_bytes -= sum(len(message) for message in self._messages[:gone])

@@ -7,6 +7,7 @@ from random import Random
 from grpc import StatusCode
 
 REPLAY_BYTES = 64 * 1024  # of request messages kept for another attempt
+RESUME_BYTES = 1024 * 1024  # of those that speech may still need, should its server be lost
 BACKOFF_S = 0.025  # before the first retry, doubled before each further one
 MAX_PUSHBACK_S = 1.0  # a backend that asks for more is answering the client
 BUDGET_SHARE = 0.5  # of the running calls that may be retries

@@ -11,28 +11,32 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
+from chatterbox.account import Account, Balance
 from chatterbox.audio import stitch
 from chatterbox.audio.clip import Clip
 from chatterbox.engine import pace
 from chatterbox.engine.config import TOKEN_RATE_HZ
 from chatterbox.engine.listener import Listener
-from chatterbox.engine.sequence import Finish
+from chatterbox.engine.sequence import Bookmark, Finish
 from chatterbox.engine.stream import SpeechStream
 from chatterbox.errors import InvalidRequest, Overloaded
-from chatterbox.playback import PlaybackClock
-from chatterbox.speech import Audio, FlushDone, Interrupted, SpeechEvent, Summary, Warned
+from chatterbox.place import FlushMark, Line, Notice, Passage, SessionPlace
+from chatterbox.speech import Audio, FlushDone, Interrupted, SpeechEvent, Warned
 from chatterbox.text.segment import is_speakable
 
 MAX_IN_FLIGHT = 2  # the utterance being heard and the one after it, so that no gap opens
 MAX_PENDING_LINES = 10_000  # utterances, flushes and warnings not yet delivered
 GAP_S = 0.08  # of silence between two utterances, beside what the model itself leaves
+MAX_HEARD_KEPT = 100  # texts that an interrupt on another server can still call unheard
 PATIENCE_S = 30.0  # how long a stream that has begun waits for a place in a full engine
 
 
 class Submit(Protocol):
     """Hands the text of the stream's `index`-th utterance to the engine."""
 
-    def __call__(self, text: str, index: int, listener: Listener) -> SpeechStream: ...
+    def __call__(
+        self, text: str, index: int, listener: Listener, begun: Bookmark | None
+    ) -> SpeechStream: ...
 
 
 @dataclass(eq=False, slots=True)
@@ -44,6 +48,13 @@ class _Spoken:
     given_s: float  # when its text was known
     stream: SpeechStream | None = None
     begun_at: int | None = None  # the offset of its first sample, once delivered
+    begun: Bookmark | None = None  # by another engine
+
+    @property
+    def bookmark(self) -> Bookmark | None:
+        """Behind what was heard of it."""
+        latest = None if self.stream is None else self.stream.bookmark
+        return latest or self.begun
 
 
 @dataclass(eq=False, slots=True)
@@ -71,39 +82,33 @@ class Session:
         self._submit = submit
         self._must_speak = must_speak
         self._rate = sample_rate_hz
+        self._account = Account(Balance(), sample_rate_hz=sample_rate_hz)
         self._script: deque[_Line] = deque()
         self._changed = asyncio.Event()
         self._is_complete = False
         self._error: Exception | None = None
         self._refusal: InvalidRequest | None = None
-        self._begun: list[_Spoken] = []  # those heard at least in part, since the last interrupt
+        self._passed: _Line | None = None  # one whose only event was given
+        self._is_over = False
+        # Those heard at least in part since the last interrupt: text, and where it began.
+        self._begun: list[tuple[str, int]] = []
         self._listener = Listener()  # as the engine knows whoever hears this
-        self._playback = PlaybackClock()
         self._asked_s = 0.0  # since when the consumer waits for the next event
-        self._segment_count = 0
-        self._character_count = 0
-        self._sequence = 0
-        self._offset = 0
-        self._compute_s = 0.0
-        self._first_text_s: float | None = None
-        self._first_audio_s = 0.0
-        self._last_audio_s = 0.0
 
     # What is to be said.
 
     def text_arrived(self, character_count: int) -> None:
         """Start the clock, and count what the caller sent."""
-        self._character_count += character_count
-        if self._first_text_s is None:
-            self._first_text_s = time.monotonic()
+        self._account.text_arrived(character_count)
 
     def say(self, utterances: list[str]) -> None:
         """Add utterances; those without anything to speak become warnings."""
         for text in utterances:
             if is_speakable(text):
-                self._write(_Spoken(text, self._segment_count, given_s=time.monotonic()))
+                segment = self._account.segment_count
+                self._write(_Spoken(text, segment, given_s=time.monotonic()))
                 self._listener.unsaid_s += _expected_s(text)
-                self._segment_count += 1
+                self._account.segment_count += 1
             else:
                 shown = text if len(text) <= 40 else f"{text[:40]}..."
                 self.warn("NOTHING_TO_SPEAK", f"{shown!r} holds nothing to speak and was skipped")
@@ -125,17 +130,17 @@ class Session:
         """
         self.close()
         heard_to = float("inf") if playback_offset_s is None else playback_offset_s * self._rate
-        unheard = [line.text for line in self._begun if (line.begun_at or 0) >= heard_to]
+        unheard = [text for text, begun_at in self._begun if begun_at >= heard_to]
         spoken = [line for line in self._script if isinstance(line, _Spoken)]
         unheard += [line.text for line in spoken if line.begun_at is None]
         notes = [line for line in self._script if isinstance(line, _Note)]
         self._script.clear()
         self._script.extend(notes)
         self._begun.clear()
-        self._playback.stop()
+        self._account.playback.stop()
         self._listener = Listener(has_heard=self._listener.has_heard)
         dropped = " ".join(text for text in (*unheard, unsaid.strip()) if text)
-        self._write(_Note(Interrupted(offset_samples=self._offset, dropped_text=dropped)))
+        self._write(_Note(Interrupted(offset_samples=self._account.offset, dropped_text=dropped)))
 
     def complete(self) -> None:
         """Say that no more lines will come."""
@@ -172,7 +177,7 @@ class Session:
     def _hand_over(self, line: _Spoken) -> SpeechStream:
         """Have the engine speak a line, unless it does already; raises Overloaded."""
         if line.stream is None:
-            line.stream = self._submit(line.text, line.segment, self._listener)
+            line.stream = self._submit(line.text, line.segment, self._listener, line.begun)
             self._listener.unsaid_s -= _expected_s(line.text)
         return line.stream
 
@@ -195,15 +200,19 @@ class Session:
                     self._script.popleft()
             if self._error is not None:
                 raise self._error
-            if self._must_speak and self._refusal is not None and self._sequence == 0:
+            if self._must_speak and self._refusal is not None and self._account.sequence == 0:
                 raise self._refusal
-            yield self._summary()
+            if not self._is_over:
+                self._is_over = True
+                yield self._account.summary()
         finally:
             self.close()
 
     async def _performed(self, line: _Line) -> AsyncGenerator[SpeechEvent, None]:
+        if not isinstance(line, _Spoken):
+            self._passed = line
         if isinstance(line, _Flushed):
-            yield FlushDone(flush_id=line.flush_id, offset_samples=self._offset)
+            yield FlushDone(flush_id=line.flush_id, offset_samples=self._account.offset)
             return
         if isinstance(line, _Note):
             yield line.event
@@ -241,7 +250,7 @@ class Session:
             try:
                 return self._hand_over(line)
             except Overloaded:
-                if self._offset == 0 or time.monotonic() > patience_ends_s:
+                if self._account.offset == 0 or time.monotonic() > patience_ends_s:
                     raise
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, 0.5)
@@ -255,33 +264,24 @@ class Session:
 
     def _audio(self, line: _Spoken, clip: Clip) -> Audio:
         if line.begun_at is None:
-            if self._offset > 0:
+            if self._account.offset > 0:
                 clip = stitch.join(stitch.silence(clip.sample_rate_hz, seconds=GAP_S), clip)
-            line.begun_at = self._offset
-            self._begun.append(line)
-        self._last_audio_s = time.monotonic()
-        self._playback.delivered(
-            clip.duration_s,
-            now_s=self._last_audio_s,
-            owed_since_s=max(self._asked_s, line.given_s),
-        )
-        if self._sequence == 0:
-            self._first_audio_s = self._last_audio_s
+            line.begun_at = self._account.offset
+            self._begun.append((line.text, line.begun_at))
         audio = Audio(
             clip=clip,
-            sequence=self._sequence,
-            offset_samples=self._offset,
+            sequence=self._account.sequence,
+            offset_samples=self._account.offset,
             segment=line.segment,
         )
-        self._sequence += 1
-        self._offset += len(clip)
+        self._account.delivered(len(clip), owed_since_s=max(self._asked_s, line.given_s))
         return audio
 
     def _account_for(self, line: _Spoken, stream: SpeechStream) -> None:
         outcome = stream.outcome
         if outcome is None:  # interrupted
             return
-        self._compute_s += outcome.compute_s
+        self._account.compute_s += outcome.compute_s
         where = f"utterance {line.segment}"
         if outcome.finish in (Finish.TOO_LONG, Finish.STUCK):
             self._insert("UTTERANCE_CUT", f"{where} did not come to its end by itself and was cut")
@@ -292,21 +292,61 @@ class Session:
         """Put a warning right behind the line being performed."""
         self._script.insert(1, _Note(Warned(code=code, message=message)))
 
-    def _summary(self) -> Summary:
-        audio_s = self._offset / self._rate
-        began_s = self._first_text_s or 0.0
-        wall_s = self._last_audio_s - began_s if self._sequence else 0.0
-        return Summary(
-            character_count=self._character_count,
-            segment_count=self._segment_count,
-            audio_duration_s=audio_s,
-            time_to_first_audio_s=self._first_audio_s - began_s if self._sequence else 0.0,
-            synthesis_duration_s=wall_s,
-            compute_duration_s=self._compute_s,
-            real_time_factor=wall_s / audio_s if audio_s else 0.0,
-            underrun_count=self._playback.underrun_count,
-            underrun_s=self._playback.underrun_s,
+    # Going on elsewhere.
+
+    def place(self) -> SessionPlace:
+        """Behind the event that `perform` has given last; to be asked before the next."""
+        return SessionPlace(
+            script=tuple(_kept(line) for line in self._script if line is not self._passed),
+            heard=tuple(self._begun[-MAX_HEARD_KEPT:]),
+            is_over=self._is_over,
+            balance=self._account.balance(),
         )
+
+    def resume(self, place: SessionPlace) -> None:
+        """Go on from a place of another session, before anything else is asked of this one."""
+        self._account = Account(place.balance, sample_rate_hz=self._rate)
+        self._is_over = place.is_over
+        self._begun = list(place.heard)
+        self._listener = Listener(has_heard=self._account.offset > 0)
+        self._listener.clock.runs_dry_s = self._account.playback.runs_dry_s
+        for line in place.script:
+            restored = _restored(line)
+            if isinstance(restored, _Spoken):
+                self._listener.unsaid_s += _expected_s(restored.text)
+            self._write(restored)
+
+
+def _kept(line: _Line) -> Line:
+    """A line of the script as a value."""
+    match line:
+        case _Spoken():
+            return Passage(
+                text=line.text,
+                segment=line.segment,
+                begun_at=line.begun_at,
+                bookmark=line.bookmark,
+            )
+        case _Flushed():
+            return FlushMark(line.flush_id)
+        case _Note():
+            return Notice(line.event)
+
+
+def _restored(line: Line) -> _Line:
+    match line:
+        case Passage():
+            return _Spoken(
+                line.text,
+                line.segment,
+                given_s=time.monotonic(),
+                begun_at=line.begun_at,
+                begun=line.bookmark,
+            )
+        case FlushMark():
+            return _Flushed(line.flush_id)
+        case Notice():
+            return _Note(line.event)
 
 
 def _expected_s(text: str) -> float:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, fields, replace
 
 from chatterbox.engine.listener import Listener
 from chatterbox.engine.protocol import Engine, FamilyInfo
-from chatterbox.engine.sequence import Utterance
+from chatterbox.engine.sequence import Bookmark, Utterance
 from chatterbox.engine.stream import SpeechStream
 from chatterbox.errors import InvalidRequest, NotFound
+from chatterbox.place import Journal, SpeechPlace
 from chatterbox.session import Session
 from chatterbox.speech import (
     MAX_TEXT_CHARACTERS,
@@ -51,21 +52,35 @@ class Synthesizer:
         self.engine = engine
         self.voices = voices
 
-    async def speak(self, config: SpeechConfig, text: str) -> AsyncGenerator[SpeechEvent, None]:
+    async def speak(
+        self,
+        config: SpeechConfig,
+        text: str,
+        *,
+        journal: Journal | None = None,
+        begun: SpeechPlace | None = None,
+    ) -> AsyncGenerator[SpeechEvent, None]:
         """Speak a complete text: Started, Audio..., Summary, with warnings between.
+
+        A `journal` can tell after each event how to go on behind it; another synthesizer that
+        is given the same and that place, `begun`, gives all that follows, without Started.
 
         Raises InvalidRequest, NotFound, Overloaded or EngineStopped before Started, and
         EngineStopped or CheckpointError after it. Closing the generator frees the engine.
         """
         check_text(text)
-        cast = self._cast(config)
-        session = self._session(cast, must_speak=True)
-        session.text_arrived(len(text))
-        session.say(segments(text, cast.language))
+        cast = self._cast(config, begun)
+        session = self._session(cast, must_speak=True, marked=journal is not None, begun=begun)
+        if journal is not None:
+            journal.keep(lambda: _place(cast, session))
+        if begun is None:
+            session.text_arrived(len(text))
+            session.say(segments(text, cast.language))
         session.complete()
         try:
             session.submit_first()
-            yield _started(cast)
+            if begun is None:
+                yield _started(cast)
             async with contextlib.aclosing(session.perform()) as events:
                 async for event in events:
                     yield event
@@ -73,18 +88,27 @@ class Synthesizer:
             session.close()
 
     async def speak_live(
-        self, config: SpeechConfig, inputs: AsyncIterator[SpeechInput]
+        self,
+        config: SpeechConfig,
+        inputs: AsyncIterator[SpeechInput],
+        *,
+        journal: Journal | None = None,
+        begun: SpeechPlace | None = None,
     ) -> AsyncGenerator[SpeechEvent, None]:
         """Speak text while it arrives; ends when `inputs` ends and all of it was spoken.
 
-        As `speak`, and FlushDone and Interrupted answer the inputs of that kind. A refusal
+        As `speak`; when it goes on from `begun`, `inputs` are those behind the `inputs_taken`
+        there. FlushDone and Interrupted answer the inputs of that kind. A refusal
         that depends on the text (its size, a full engine) comes when that text does. An error
         raised by `inputs` ends the stream with that error.
         """
-        cast = self._cast(config)
-        session = self._session(cast, must_speak=False)
-        yield _started(cast)
-        listener = _Listener(session, cast.language, config.max_buffer_delay_s)
+        cast = self._cast(config, begun)
+        session = self._session(cast, must_speak=False, marked=journal is not None, begun=begun)
+        listener = _Listener(session, cast.language, config.max_buffer_delay_s, begun)
+        if journal is not None:
+            journal.keep(lambda: listener.place(_place(cast, session)))
+        if begun is None:
+            yield _started(cast)
         listening = asyncio.create_task(listener.run(inputs))
         try:
             async with contextlib.aclosing(session.perform()) as events:
@@ -96,7 +120,10 @@ class Synthesizer:
             with contextlib.suppress(asyncio.CancelledError):
                 await listening
 
-    def _cast(self, config: SpeechConfig) -> _Cast:
+    def _cast(self, config: SpeechConfig, begun: SpeechPlace | None) -> _Cast:
+        if begun is not None:  # as they were chosen, whatever the defaults are here
+            sampling = replace(config.sampling, seed=begun.seed)
+            config = replace(config, model=begun.model, voice=begun.voice, sampling=sampling)
         families = self.engine.families
         family_id = config.model or next(iter(families))
         if family_id not in families:
@@ -130,11 +157,19 @@ class Synthesizer:
             ),
         )
 
-    def _session(self, cast: _Cast, *, must_speak: bool) -> Session:
-        def submit(text: str, index: int, listener: Listener) -> SpeechStream:
-            return self.engine.submit(self._utterance(cast, text, index, listener))
+    def _session(
+        self, cast: _Cast, *, must_speak: bool, marked: bool, begun: SpeechPlace | None
+    ) -> Session:
+        def submit(
+            text: str, index: int, listener: Listener, begun: Bookmark | None
+        ) -> SpeechStream:
+            utterance = self._utterance(cast, text, index, listener)
+            return self.engine.submit(replace(utterance, marked=marked, begun=begun))
 
         session = Session(submit, sample_rate_hz=cast.family.sample_rate_hz, must_speak=must_speak)
+        if begun is not None:
+            session.resume(begun.session)
+            return session
         for name in cast.ignored:
             session.warn("PARAMETER_IGNORED", f"the model {cast.family.id!r} has no {name}")
         return session
@@ -155,12 +190,28 @@ class Synthesizer:
 class _Listener:
     """Turns what comes in into lines of the session's script, and keeps the buffer's clock."""
 
-    def __init__(self, session: Session, language: str, max_buffer_delay_s: float) -> None:
+    def __init__(
+        self,
+        session: Session,
+        language: str,
+        max_buffer_delay_s: float,
+        begun: SpeechPlace | None,
+    ) -> None:
         self._session = session
-        self._segmenter = LiveSegmenter(language)
+        self._segmenter = LiveSegmenter(language, pending=begun.pending_text if begun else "")
         self._max_delay_s = max_buffer_delay_s
-        self._character_count = 0
-        self._buffered_since_s = 0.0
+        self._input_count = begun.inputs_taken if begun else 0
+        self._character_count = begun.characters_taken if begun else 0
+        self._buffered_since_s = time.monotonic()
+
+    def place(self, spoken: SpeechPlace) -> SpeechPlace:
+        """The place of the session, with what was taken in."""
+        return replace(
+            spoken,
+            inputs_taken=self._input_count,
+            characters_taken=self._character_count,
+            pending_text=self._segmenter.pending,
+        )
 
     async def run(self, inputs: AsyncIterator[SpeechInput]) -> None:
         """Listen until the inputs end or fail; the session is told which."""
@@ -199,6 +250,7 @@ class _Listener:
         return max(0.0, self._buffered_since_s + self._max_delay_s - time.monotonic())
 
     def _take(self, given: SpeechInput) -> None:
+        self._input_count += 1
         if isinstance(given, TextFragment):
             self._take_text(given.text)
         elif isinstance(given, Flush):
@@ -275,6 +327,12 @@ def _language(asked: str | None, voice: Voice, family: FamilyInfo) -> str:
             reason="LANGUAGE_UNSUPPORTED",
         )
     return family.languages[0]
+
+
+def _place(cast: _Cast, session: Session) -> SpeechPlace:
+    return SpeechPlace(
+        model=cast.family.id, voice=cast.voice.id, seed=cast.seed, session=session.place()
+    )
 
 
 def _started(cast: _Cast) -> Started:

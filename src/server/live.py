@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 
+from chatterbox.audio.output import OutputFormat
 from chatterbox.errors import InvalidRequest, SessionIdle
 from chatterbox.speech import SpeechConfig, SpeechInput
 from chatterbox.v1 import synthesis_pb2 as pb
@@ -22,6 +23,7 @@ class LiveInputs:
     def __init__(
         self, messages: AsyncIterator[pb.StreamingSynthesizeRequest], *, idle_timeout_s: float
     ) -> None:
+        self.first = pb.StreamingSynthesizeRequest()  # the message that `config` has read
         self._messages = messages
         self._idle_timeout_s = idle_timeout_s
         self._active_s = time.monotonic()
@@ -31,10 +33,10 @@ class LiveInputs:
         """Say that something was sent to the client: the session is not idle."""
         self._active_s = time.monotonic()
 
-    async def config(self) -> tuple[SpeechConfig, pb.AudioEncoding.ValueType]:
+    async def config(self) -> tuple[SpeechConfig, OutputFormat]:
         """The first message; raises InvalidRequest or SessionIdle."""
-        first = await self._next()
-        return convert.live_config(first or pb.StreamingSynthesizeRequest())
+        self.first = await self._next() or pb.StreamingSynthesizeRequest()
+        return convert.live_config(self.first)
 
     async def rest(self) -> AsyncGenerator[SpeechInput, None]:
         """Every later message, until the client says that no more will come."""

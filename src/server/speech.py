@@ -1,11 +1,16 @@
 """TextToSpeechService: text in, speech out."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
+from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
+from chatterbox.audio.output import Marker, OutputFormat
 from chatterbox.errors import InvalidRequest
+from chatterbox.place import Journal, SpeechPlace
 from chatterbox.process.admission import Admission
 from chatterbox.speech import SpeechEvent
 from chatterbox.synthesis import Synthesizer
@@ -14,9 +19,12 @@ from chatterbox.v1.text_to_speech_service_pb2_grpc import TextToSpeechServiceSer
 from server import convert
 from server.calls import current_call
 from server.live import LiveInputs
+from server.responses import Responses
+from server.resume import Resumption
 
 Response = pb.StreamingSynthesizeResponse
 Context = grpc.aio.ServicerContext[pb.StreamingSynthesizeRequest, Response]
+AnyContext = Any  # either of the two
 UnaryContext = grpc.aio.ServicerContext[pb.SynthesizeRequest, Response]
 
 
@@ -24,11 +32,20 @@ class TextToSpeechService(TextToSpeechServiceServicer):
     """Speaks with one synthesizer, for as many calls as `admission` lets in."""
 
     def __init__(
-        self, synthesizer: Synthesizer, admission: Admission, *, idle_timeout_s: float
+        self,
+        synthesizer: Synthesizer,
+        admission: Admission,
+        *,
+        idle_timeout_s: float,
+        marker: Marker | None = None,
+        resume_key: bytes | None = None,
     ) -> None:
+        """`marker` puts a watermark into all that is said; for `resume_key` see `Resumption`."""
         self._synthesizer = synthesizer
         self._admission = admission
         self._idle_timeout_s = idle_timeout_s
+        self._marker = marker
+        self._resume_key = resume_key
 
     async def StreamingSynthesize(
         self,
@@ -39,9 +56,14 @@ class TextToSpeechService(TextToSpeechServiceServicer):
         with self._admission.place(), _wire_fields(is_live=True):
             inputs = LiveInputs(request_iterator, idle_timeout_s=self._idle_timeout_s)
             async with aclosing(inputs):
-                config, encoding = await inputs.config()
-                events = self._synthesizer.speak_live(config, inputs.rest())
-                async with aclosing(_responses(events, encoding)) as responses:
+                config, form = await inputs.config()
+                trail = self._trail(context, inputs.first, form)
+                wire = trail.wire
+                given = (wire.understood(given) async for given in inputs.rest())
+                events = self._synthesizer.speak_live(
+                    config, given, journal=trail.journal, begun=trail.begun
+                )
+                async with aclosing(trail.responses(events)) as responses:
                     async for response in responses:
                         yield response
                         inputs.touch()
@@ -51,23 +73,57 @@ class TextToSpeechService(TextToSpeechServiceServicer):
     ) -> AsyncGenerator[Response, None]:
         """Speak one text that is known as a whole."""
         with self._admission.place(), _wire_fields(is_live=False):
-            config, text, encoding = convert.speech_request(request)
-            events = self._synthesizer.speak(config, text)
-            async with aclosing(_responses(events, encoding)) as responses:
+            config, text, form = convert.speech_request(request)
+            trail = self._trail(context, request, form)
+            events = self._synthesizer.speak(config, text, journal=trail.journal, begun=trail.begun)
+            async with aclosing(trail.responses(events)) as responses:
                 async for response in responses:
                     yield response
 
+    def _trail(self, context: AnyContext, first: Message, form: OutputFormat) -> "_Trail":
+        call = current_call.get()
+        wire = Responses(request_id=call.request_id, form=form, marker=self._marker)
+        resumption = Resumption(
+            self._resume_key, context.invocation_metadata() or (), method=call.method
+        )
+        return _Trail(wire, resumption, first, form)
 
-async def _responses(
-    events: AsyncGenerator[SpeechEvent, None], encoding: pb.AudioEncoding.ValueType
-) -> AsyncGenerator[Response, None]:
-    """The events as responses, noted in the call's record; closes `events` when left."""
-    call = current_call.get()
-    wire = convert.Responses(request_id=call.request_id, encoding=encoding)
-    async with aclosing(events):
-        async for event in events:
-            call.note(event)
-            yield wire.response(event)
+
+class _Trail:
+    """One call's way out, with what others need to go on behind each response, if asked for."""
+
+    def __init__(
+        self, wire: Responses, resumption: Resumption, first: Message, form: OutputFormat
+    ) -> None:
+        """Raises InvalidRequest if the call is to go on where none like it can have been."""
+        self.wire = wire
+        self.journal: Journal | None = None
+        self.begun: SpeechPlace | None = None
+        self._resumption = resumption
+        begun = resumption.begun(first)
+        if resumption.is_wanted and form.can_resume:
+            self.journal = Journal()
+        if begun is not None:
+            self.begun = begun.place
+            wire.restore(begun.output)
+
+    async def responses(
+        self, events: AsyncGenerator[SpeechEvent, None]
+    ) -> AsyncGenerator[Response, None]:
+        """The events as responses, noted in the call's record; closes `events` when left."""
+        call = current_call.get()
+        async with aclosing(events):
+            async for event in events:
+                call.note(event)
+                # Now: while the event is turned into responses, the session may take in more.
+                place = None if self.journal is None else self.journal.place()
+                # Marking and encoding take long enough for others to wait.
+                responses = await asyncio.to_thread(self.wire.to, event)
+                if place is not None and responses:
+                    # Only the last has all of the event before it.
+                    self._resumption.sign(responses[-1], place, self.wire.state())
+                for response in responses:
+                    yield response
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import grpc
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer.requests import Requests
+from chatterbox.process.resume import Footer
 
 
 class Source:
@@ -29,10 +31,10 @@ class Source:
 async def sent(requests: Requests, *, until: int | None = None) -> AsyncIterator[bytes]:
     """Send as an attempt does, all or some."""
     number = 0
-    while number != until and (message := await requests.get(number)) is not None:
-        yield message
-        requests.sent(number)
-        number += 1
+    async with aclosing(requests.outgoing()) as outgoing:
+        while number != until and (message := await anext(outgoing, None)) is not None:
+            yield message
+            number += 1
 
 
 @given(
@@ -74,7 +76,7 @@ async def test_what_is_too_much_to_keep_cannot_be_repeated() -> None:
     await pump
     assert seen == [(b"x", True), (b"y", True), (b"z", False)]
     with pytest.raises(AssertionError):
-        await requests.get(0)
+        await requests.get(1)
 
 
 async def test_a_client_that_sends_nothing_has_no_first_message() -> None:
@@ -82,3 +84,30 @@ async def test_a_client_that_sends_nothing_has_no_first_message() -> None:
     pump = asyncio.create_task(requests.pump())
     assert await requests.get(0) is None
     await pump
+
+
+async def test_who_goes_on_is_sent_the_first_message_with_the_footer_and_what_was_not_taken() -> (
+    None
+):
+    requests = Requests(Source(b"a", b"b", b"c", b"d").read, keep_bytes=10_000)
+    pump = asyncio.create_task(requests.pump())
+    assert [each async for each in sent(requests, until=3)] == [b"a", b"b", b"c"]
+
+    begun = Footer(written=b"|state", requests_taken=2)
+    requests.acknowledge(begun.requests_taken)
+
+    assert requests.can_go_on
+    assert not requests.can_be_repeated
+    assert [each async for each in requests.outgoing(begun)] == [b"a|state", b"c", b"d"]
+    await pump
+
+
+async def test_what_was_dropped_without_being_acknowledged_cannot_be_gone_on_with() -> None:
+    requests = Requests(Source(b"x" * 600, b"y" * 600, b"z").read, keep_bytes=1000)
+    pump = asyncio.create_task(requests.pump())
+    async for _ in sent(requests):
+        pass
+    await pump
+    assert not requests.can_go_on
+    requests.acknowledge(3)
+    assert requests.can_go_on

@@ -21,6 +21,7 @@ _CLAUSE_END = re.compile(
 )
 _FULL_STOPS = frozenset("\u3002\uff01\uff1f")  # with these no space need follow
 _SPACE = re.compile(r"\s")
+_BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 
 
 def is_speakable(text: str) -> bool:
@@ -35,15 +36,26 @@ def segments(
 
     Sentences stay whole while they fit; a longer one is cut at its last clause mark within the
     limit, else between words, else (one endless word) anywhere. Short sentences and stretches
-    without anything to say join a neighbour when both fit.
+    without anything to say join a neighbour when both fit, but not across a blank line.
     """
+    return [text for piece in pieces(text, language, limit=limit) if (text := piece.strip())]
+
+
+def pieces(text: str, language: str = "en", *, limit: int = MAX_UTTERANCE_CHARACTERS) -> list[str]:
+    """The same with the white space around them; one after the other, exactly the text."""
     joined: list[str] = []
     for piece in _pieces(text, language, limit):
         if joined and _belong_together(joined[-1], piece, limit):
             joined[-1] += piece
         else:
             joined.append(piece)
-    return [stripped for segment in joined if (stripped := segment.strip())]
+    return joined
+
+
+def is_paragraph_end(before: str, after: str) -> bool:
+    """Whether there is a blank line between two pieces."""
+    space = before[len(before.rstrip()) :] + after[: len(after) - len(after.lstrip())]
+    return _BLANK_LINE.search(space.replace("\r\n", "\n")) is not None
 
 
 def _pieces(text: str, language: str, limit: int) -> Iterator[str]:
@@ -77,22 +89,31 @@ def _cut_within(text: str, limit: int) -> int:
 def _belong_together(before: str, piece: str, limit: int) -> bool:
     if len((before + piece).strip()) > limit:
         return False
+    if not is_speakable(before) or not is_speakable(piece):
+        return True
     short = min(len(before.strip()), len(piece.strip())) < MIN_UTTERANCE_CHARACTERS
-    return short or not is_speakable(before) or not is_speakable(piece)
+    return short and not is_paragraph_end(before, piece)
 
 
 class LiveSegmenter:
     """Segments text that arrives in fragments, cut anywhere, even inside a word.
 
-    `push` returns what is complete: whole sentences, or clauses of one that goes on long.
-    What may still continue is kept: `flush` gives all of it, `overdue` all but a word that may
+    `push` returns what is complete: whole sentences, or clauses of one that goes on long, with the
+    white space around them. What may still continue is kept: `flush` gives all of it, `overdue` all but a word that may
     be unfinished. Feed it no clock: the caller decides when text has waited long enough.
     """
 
-    def __init__(self, language: str = "en", *, limit: int = MAX_UTTERANCE_CHARACTERS) -> None:
+    def __init__(
+        self,
+        language: str = "en",
+        *,
+        limit: int = MAX_UTTERANCE_CHARACTERS,
+        pending: str = "",
+    ) -> None:
+        """Goes on from another one's `pending` text."""
         self._language = language
         self._limit = limit
-        self._buffer = ""
+        self._buffer = pending
 
     @property
     def pending(self) -> str:
@@ -152,4 +173,4 @@ class LiveSegmenter:
 
     def _take(self, length: int) -> list[str]:
         ready, self._buffer = self._buffer[:length], self._buffer[length:]
-        return segments(ready, self._language, limit=self._limit)
+        return pieces(ready, self._language, limit=self._limit) if ready else []
