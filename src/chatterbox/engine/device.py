@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence as Several
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from chatterbox.audio.clip import Clip
 from chatterbox.engine.plan import Plan
 from chatterbox.engine.protocol import FamilyInfo
 from chatterbox.engine.sequence import Chunk, Sequence, Utterance
+
+if TYPE_CHECKING:
+    from chatterbox.models.bundle import Models
 
 
 class Device(Protocol):
@@ -51,6 +54,9 @@ class Device(Protocol):
 
     def forget(self, sequence: Sequence) -> None:
         """Let go of what is kept for a sequence; it may be one never admitted."""
+
+    def models(self, family: str) -> "Models | None":
+        """The networks of a family, for work beside speaking; None where it has none."""
 
     def close(self) -> None:
         """Release the hardware."""

@@ -5,13 +5,15 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 from chatterbox.engine import pace
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.device import Device
 from chatterbox.engine.entrance import Entrance
+from chatterbox.engine.errands import Errand, Errands
 from chatterbox.engine.listener import Listener
 from chatterbox.engine.protocol import EngineLoad, EngineState, FamilyInfo
 from chatterbox.engine.rehearsal import rehearse
@@ -19,6 +21,11 @@ from chatterbox.engine.sequence import Sequence, Utterance
 from chatterbox.engine.step_loop import StepLoop
 from chatterbox.engine.stream import SpeechStream
 from chatterbox.errors import EngineStopped, InvalidRequest
+
+if TYPE_CHECKING:
+    from chatterbox.models.bundle import Models
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +106,20 @@ class DeviceEngine:
         self._work.post(lambda: self._work.take(sequence, stream))
         return stream
 
+    async def borrow(
+        self, family: str, work: "Callable[[Models], Generator[None, None, T]]"
+    ) -> T | None:
+        """Have work done with a family's models; see `Engine.borrow`."""
+        if self.state is not EngineState.READY:
+            raise EngineStopped(f"the engine is {self.state.value}")
+        if family not in self.families:
+            raise InvalidRequest(f"no model family {family!r} is loaded", field="model")
+        errand = Errand(family, work)
+        self._work.errands.add(errand)
+        self._work.post(_wake)
+        result: T | None = await errand.result
+        return result
+
     async def stop(self, *, drain_s: float = 0.0) -> None:
         """Drain, then end the thread; what is still open then fails with EngineStopped."""
         if self._thread is None or self._state is EngineState.STOPPED:
@@ -112,10 +133,11 @@ class DeviceEngine:
 
 
 class _Work:
-    """What runs on the thread. From elsewhere, only `post`, `load` and `has_failed` are used."""
+    """What runs on the thread. Others use `post`, `load`, `has_failed` and `errands.add` only."""
 
     def __init__(self, device: Device, config: EngineConfig, entrance: Entrance) -> None:
         self.has_failed = False
+        self.errands = Errands()
         self._device = device
         self._config = config
         self._entrance = entrance
@@ -146,8 +168,10 @@ class _Work:
         try:
             while self._take_arrivals():
                 self._guarded_step()
+                self.errands.step(self._device.models, is_convenient=self._loop.is_idle)
         finally:
             self._loop.fail_all(EngineStopped("the engine has stopped"))
+            self.errands.fail_all(EngineStopped("the engine has stopped"))
             self._device.close()
 
     def take(self, sequence: Sequence, stream: SpeechStream) -> None:
@@ -164,7 +188,8 @@ class _Work:
         """Run what others posted, waiting for it when there is nothing to do; False at the end."""
         while True:
             try:
-                message = self._arrivals.get(block=self._loop.is_idle)
+                is_idle = self._loop.is_idle and self.errands.is_empty
+                message = self._arrivals.get(block=is_idle)
             except queue.Empty:
                 return True
             if message is None:
@@ -183,6 +208,10 @@ class _Work:
         else:
             if self._loop.finished_count > finished_before:
                 self._failed_steps = 0
+
+
+def _wake() -> None:
+    """Nothing: that a message has come is enough."""
 
 
 def _post(loop: asyncio.AbstractEventLoop, act: Callable[[], object]) -> None:

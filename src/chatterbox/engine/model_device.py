@@ -181,6 +181,9 @@ class ModelDevice:
                 loaded.t3.forget(speaker)
             loaded.s3gen.forget(sequence)
 
+    def models(self, family: str) -> Models:
+        return self._loaded[family].models
+
     def close(self) -> None:
         self._loaded.clear()
 

@@ -1,13 +1,18 @@
 """Engine: what the rest of the service knows of an engine, whatever runs inside it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from chatterbox.engine.sequence import Utterance
 from chatterbox.engine.stream import SpeechStream
 from chatterbox.speech import Sampling
+
+if TYPE_CHECKING:
+    from chatterbox.models.bundle import Models
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +86,15 @@ class Engine(Protocol):
         """Accept an utterance, at once.
 
         Raises Overloaded when it is full or would not speak soon, EngineStopped when not READY.
+        """
+
+    async def borrow(
+        self, family: str, work: "Callable[[Models], Generator[None, None, T]]"
+    ) -> T | None:
+        """Have `work` done with a family's models, a piece between two steps; its result.
+
+        None where there are no models, as for tones. Raises what `work` raises, Overloaded when too
+        much waits already, EngineStopped when not READY.
         """
 
     async def stop(self, *, drain_s: float = 0.0) -> None:

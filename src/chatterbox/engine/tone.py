@@ -100,6 +100,9 @@ class ToneDevice:
     def forget(self, sequence: Sequence) -> None:
         """Nothing is kept."""
 
+    def models(self, family: str) -> None:
+        return None
+
     def close(self) -> None:
         """Nothing to release."""
 

@@ -1,6 +1,7 @@
 """The composition root of `chatterbox up`: builds the stack in order, takes it down in reverse."""
 
 import asyncio
+import secrets
 import shutil
 import sys
 import tempfile
@@ -111,6 +112,9 @@ def envoy_path() -> Path | None:
 
 def _stack(settings: StackSettings, plan: Plan, folder: Path, write: Write) -> RunningStack:
     log_format = "console" if sys.stderr.isatty() else "json"
+    resume_key = folder / "resume.key"
+    resume_key.touch(mode=0o600)
+    resume_key.write_text(secrets.token_hex(32))
     shared = ["--log-format", log_format, "--drain-s", f"{settings.drain_s:g}"]
     servers = [
         Child(
@@ -118,6 +122,7 @@ def _stack(settings: StackSettings, plan: Plan, folder: Path, write: Write) -> R
             [
                 str(SCRIPTS / "chatterbox-server"),
                 *("--listen", address, "--threads", str(settings.threads_each), *shared),
+                *("--resume-key-file", str(resume_key)),
                 *settings.flags_of(number),
             ],
             write=write,
