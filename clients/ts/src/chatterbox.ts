@@ -1,7 +1,7 @@
 /** The client, made of a transport. */
 
 import { createClient, type Transport } from '@connectrpc/connect';
-import { type ApiKey, type CallOptions, Caller } from './call.js';
+import type { ApiKey, Caller, CallOptions } from './call.js';
 import { type Cluster, createCluster } from './cluster.js';
 import { TextToSpeechService } from './gen/chatterbox/v1/text_to_speech_service_pb.js';
 import { createModels, type Models } from './models.js';

@@ -4,7 +4,10 @@ import { createClient, type Transport } from '@connectrpc/connect';
 import type { Caller, CallOptions } from './call.js';
 import { durationMs } from './duration.js';
 import { AdminService } from './gen/chatterbox/v1/admin_service_pb.js';
-import { type Backend as WireBackend, Backend_State as WireState } from './gen/chatterbox/v1/backend_pb.js';
+import {
+  type Backend as WireBackend,
+  Backend_State as WireState,
+} from './gen/chatterbox/v1/backend_pb.js';
 import { idOf, resourceName } from './names.js';
 import { allPages } from './pages.js';
 
@@ -63,7 +66,9 @@ export function createCluster(transport: Transport, caller: Caller): Cluster {
       ),
     drain: async (nameOrId, options) => {
       const name = resourceName('backends', nameOrId);
-      return backendOf(await caller.ask((connect) => client.drainBackend({ name }, connect), options));
+      return backendOf(
+        await caller.ask((connect) => client.drainBackend({ name }, connect), options),
+      );
     },
     undrain: async (nameOrId, options) => {
       const name = resourceName('backends', nameOrId);

@@ -1,13 +1,13 @@
 /** What can go wrong, as a union to switch on. */
 
 import { Code, ConnectError } from '@connectrpc/connect';
+import { durationMs } from './duration.js';
 import {
   BadRequestSchema,
   ErrorInfoSchema,
   ResourceInfoSchema,
   RetryInfoSchema,
 } from './gen/google/rpc/error_details_pb.js';
-import { durationMs } from './duration.js';
 
 /** How long to wait where the server did not say, in milliseconds. */
 const DEFAULT_RETRY_MS = 1_000;

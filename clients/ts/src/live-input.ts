@@ -49,20 +49,22 @@ export async function* liveRequests(
   // What the source says to its end interests nobody by then.
   signal.addEventListener('abort', () => void close().catch(() => undefined), { once: true });
   yield configRequest(settings);
-  try {
-    for (;;) {
-      const { done, value } = await source.next();
-      if (done) return;
-      if (value !== '') yield inputRequest(value);
-    }
-  } catch (reason) {
-    fail(reason);
-    throw reason;
+  for (;;) {
+    const { done, value } = await source.next().catch((reason: unknown) => {
+      fail(reason);
+      throw reason;
+    });
+    if (done) return;
+    if (value !== '') yield inputRequest(value);
   }
 }
 
-function configRequest({ maxBufferDelayMs, ...settings }: LiveSettings): StreamingSynthesizeRequest {
-  const delay = maxBufferDelayMs === undefined ? {} : { maxBufferDelay: durationOf(maxBufferDelayMs) };
+function configRequest({
+  maxBufferDelayMs,
+  ...settings
+}: LiveSettings): StreamingSynthesizeRequest {
+  const delay =
+    maxBufferDelayMs === undefined ? {} : { maxBufferDelay: durationOf(maxBufferDelayMs) };
   return create(StreamingSynthesizeRequestSchema, {
     streamingRequest: { case: 'streamingConfig', value: { ...wireSettings(settings), ...delay } },
   });

@@ -2,7 +2,7 @@
 
 import { createClient, type Transport } from '@connectrpc/connect';
 import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
-import { type CallOptions, Caller } from './call.js';
+import { Caller, type CallOptions } from './call.js';
 import { type Chatterbox, type ChatterboxOptions, chatterboxOver } from './chatterbox.js';
 import { TextToSpeechService } from './gen/chatterbox/v1/text_to_speech_service_pb.js';
 import { type LiveInput, type LiveSettings, liveRequests } from './live-input.js';
@@ -17,7 +17,11 @@ export interface NodeChatterbox extends Chatterbox {
    * Speaks text as it is written: each sentence as soon as it is complete. The end of `inputs` says
    * that no more will come. An error that `inputs` throws comes out of the speech as it is.
    */
-  speakLive(inputs: AsyncIterable<LiveInput>, settings?: LiveSettings, options?: CallOptions): Speech;
+  speakLive(
+    inputs: AsyncIterable<LiveInput>,
+    settings?: LiveSettings,
+    options?: CallOptions,
+  ): Speech;
   /** Closes the connection, which ends all calls on it. The next call opens a new one. */
   close(): void;
 }

@@ -1,9 +1,10 @@
 /** How speech is drawn from a model. */
 
 import { create } from '@bufbuild/protobuf';
+import { failure } from './errors.js';
 import {
-  type SynthesisOptions as WireOptions,
   SynthesisOptionsSchema,
+  type SynthesisOptions as WireOptions,
 } from './gen/chatterbox/v1/synthesis_pb.js';
 
 /**
@@ -41,10 +42,12 @@ const NUMBERS = [
 
 export type NumericOption = (typeof NUMBERS)[number];
 
-/** The options as the contract has them. A seed that is no whole number throws a RangeError. */
+const MAX_INT64 = 2n ** 63n - 1n;
+
+/** The options as the contract has them; fails with `invalid` where it cannot hold one. */
 export function wireOptions(options: SynthesisOptions): WireOptions {
   const wire = create(SynthesisOptionsSchema);
-  if (options.seed !== undefined) wire.seed = BigInt(options.seed);
+  if (options.seed !== undefined) wire.seed = wireSeed(options.seed);
   for (const name of NUMBERS) {
     const value = options[name];
     if (value !== undefined) wire[name] = value;
@@ -52,8 +55,20 @@ export function wireOptions(options: SynthesisOptions): WireOptions {
   return wire;
 }
 
+function wireSeed(seed: bigint | number): bigint {
+  const whole = typeof seed === 'bigint' || Number.isInteger(seed) ? BigInt(seed) : -1n;
+  if (whole >= 0n && whole <= MAX_INT64) return whole;
+  throw failure(
+    { kind: 'invalid', field: 'options.seed' },
+    'options.seed must be a whole number from 0 to 2^63 - 1',
+    { reason: 'OUT_OF_RANGE' },
+  );
+}
+
 /** The numbers that are set, the seed left out. */
-export function numericOptions(wire: WireOptions | undefined): Partial<Record<NumericOption, number>> {
+export function numericOptions(
+  wire: WireOptions | undefined,
+): Partial<Record<NumericOption, number>> {
   const set: Partial<Record<NumericOption, number>> = {};
   for (const name of NUMBERS) {
     const value = wire?.[name];

@@ -13,7 +13,7 @@ const FULL_SCALE = 32_768;
 
 /** 16-bit samples out of little-endian bytes, which may begin at an odd address. */
 export function samplesOf(bytes: Uint8Array): Int16Array<ArrayBuffer> {
-  return new Int16Array(bytes.slice().buffer, 0, bytes.byteLength >> 1);
+  return new Int16Array(new Uint8Array(bytes).buffer, 0, bytes.byteLength >> 1);
 }
 
 /** The same sound from -1 to 1. */

@@ -1,5 +1,6 @@
 /** One stream of speech, from its call to its summary. */
 
+import { Code, ConnectError } from '@connectrpc/connect';
 import { Deferred } from './deferred.js';
 import { chatterboxErrorOf, failure } from './errors.js';
 import type { StreamingSynthesizeResponse } from './gen/chatterbox/v1/synthesis_pb.js';
@@ -54,6 +55,7 @@ export class Speech implements AsyncIterable<Int16Array<ArrayBuffer>> {
   readonly #calledAt = performance.now();
   readonly #call = new AbortController();
   readonly #started = new Deferred<SpeechStarted>();
+  readonly #format = new Deferred<PcmFormat>();
   readonly #summary = new Deferred<SpeechSummary>();
   readonly #warnings: SpeechWarning[] = [];
   readonly #events: AsyncGenerator<SpeechEvent, void>;
@@ -76,7 +78,7 @@ export class Speech implements AsyncIterable<Int16Array<ArrayBuffer>> {
 
   /** What the blocks hold. */
   get format(): Promise<PcmFormat> {
-    return this.started.then(({ sampleRateHz }) => ({ sampleRateHz, channels: 1 }));
+    return this.#format.promise;
   }
 
   /** What it amounted to; settles once the stream has been read to its end or given up. */
@@ -143,7 +145,13 @@ export class Speech implements AsyncIterable<Int16Array<ArrayBuffer>> {
     for await (const block of this) blocks.push(block);
     const [started, summary] = await Promise.all([this.started, this.summary]);
     const { sampleRateHz } = started;
-    return { samples: joinSamples(blocks), sampleRateHz, started, summary, warnings: this.warnings };
+    return {
+      samples: joinSamples(blocks),
+      sampleRateHz,
+      started,
+      summary,
+      warnings: this.warnings,
+    };
   }
 
   /** A WAV file of all of it. */
@@ -151,8 +159,14 @@ export class Speech implements AsyncIterable<Int16Array<ArrayBuffer>> {
     return encodeWav(await this.collect());
   }
 
-  async *#read(open: OpenStream, signal: AbortSignal | undefined): AsyncGenerator<SpeechEvent, void> {
-    const cancel = (): void => this.#call.abort(signal?.reason);
+  async *#read(
+    open: OpenStream,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<SpeechEvent, void> {
+    const cancel = (): void => {
+      this.#call.abort(signal?.reason);
+      this.#fail(chatterboxErrorOf(ConnectError.from(signal?.reason, Code.Canceled)));
+    };
     const fail = (reason: unknown): void => {
       this.#sourceError = { reason };
       this.#call.abort();
@@ -183,6 +197,7 @@ export class Speech implements AsyncIterable<Int16Array<ArrayBuffer>> {
       case 'started':
         this.#timings = { ...this.#timings, startedMs: nowMs };
         this.#started.resolve(event);
+        this.#format.resolve({ sampleRateHz: event.sampleRateHz, channels: 1 });
         break;
       case 'audio':
         this.#timings = { firstAudioMs: nowMs, ...this.#timings };
@@ -200,6 +215,7 @@ export class Speech implements AsyncIterable<Int16Array<ArrayBuffer>> {
   /** Tell everybody who waits; what has settled stays as it is. */
   #fail<E>(error: E): E {
     this.#started.reject(error);
+    this.#format.reject(error);
     this.#summary.reject(error);
     return error;
   }

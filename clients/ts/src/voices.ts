@@ -2,8 +2,11 @@
 
 import { createClient, type Transport } from '@connectrpc/connect';
 import type { Caller, CallOptions } from './call.js';
+import {
+  VoiceGender as WireGender,
+  type Voice as WireVoice,
+} from './gen/chatterbox/v1/voice_pb.js';
 import { VoicesService } from './gen/chatterbox/v1/voices_service_pb.js';
-import { type Voice as WireVoice, VoiceGender as WireGender } from './gen/chatterbox/v1/voice_pb.js';
 import { idOf, resourceName } from './names.js';
 import { allPages } from './pages.js';
 

@@ -218,7 +218,11 @@ export class PcmPlayer {
     this.#end(track);
   }
 
-  async #playStream(track: Track, source: PcmStream, onBlock: PlayOptions['onBlock']): Promise<void> {
+  async #playStream(
+    track: Track,
+    source: PcmStream,
+    onBlock: PlayOptions['onBlock'],
+  ): Promise<void> {
     const blocks = source[Symbol.asyncIterator]();
     const leave = async (): Promise<void> => {
       await blocks.return?.();
@@ -294,10 +298,11 @@ export class PcmPlayer {
   #hear(report: PlayerReport): void {
     const track = this.#track;
     if (report.trackId !== track?.id) return; // of one that is gone
+    const hasEnded = report.phase === 'ended' && this.#report.phase !== 'ended';
     this.#report = report;
     this.#makeRoom();
     this.#show({ phase: report.phase, underrunCount: report.underrunCount });
-    if (report.phase !== 'ended') return;
+    if (!hasEnded) return;
     track.over.resolve('ended');
     this.onEnded?.();
   }

@@ -1,0 +1,96 @@
+import { Code, ConnectError, createRouterTransport } from '@connectrpc/connect';
+import { describe, expect, test } from 'vitest';
+import { AdminService } from '../src/gen/chatterbox/v1/admin_service_pb.js';
+import { Backend_State } from '../src/gen/chatterbox/v1/backend_pb.js';
+import { ModelsService } from '../src/gen/chatterbox/v1/models_service_pb.js';
+import { VoiceGender } from '../src/gen/chatterbox/v1/voice_pb.js';
+import { VoicesService } from '../src/gen/chatterbox/v1/voices_service_pb.js';
+import { createChatterbox } from '../src/index.js';
+
+describe('voices', () => {
+  const transport = createRouterTransport(({ service }) => {
+    service(VoicesService, {
+      listVoices: ({ pageToken }) => {
+        const page = Number(pageToken || 0);
+        const nextPageToken = page < 2 ? String(page + 1) : '';
+        return { voices: [{ name: `voices/v${page}`, gender: VoiceGender.FEMALE }], nextPageToken };
+      },
+      getVoice: ({ name }) => {
+        if (name !== 'voices/ada') throw new ConnectError('no such voice', Code.NotFound);
+        return { name, displayName: 'Ada', languageCode: 'en', models: ['models/tiny'] };
+      },
+    });
+  });
+  const { voices } = createChatterbox({ transport });
+
+  test('are listed over all pages', async () => {
+    const listed = await voices.list();
+    expect(listed.map(({ id }) => id)).toEqual(['v0', 'v1', 'v2']);
+    expect(listed[0]).toMatchObject({ name: 'voices/v0', gender: 'female' });
+  });
+
+  test.each(['ada', 'voices/ada'])('are found by %s', async (nameOrId) => {
+    const voice = await voices.get(nameOrId);
+    expect(voice).toEqual({
+      name: 'voices/ada',
+      id: 'ada',
+      displayName: 'Ada',
+      description: '',
+      languageCode: 'en',
+      gender: 'unspecified',
+      models: ['models/tiny'],
+    });
+    expect(structuredClone(voice)).toEqual(voice);
+  });
+
+  test('that do not exist are an error', async () => {
+    await expect(voices.get('nobody')).rejects.toMatchObject({ kind: 'not-found' });
+  });
+
+  test('are not waited for after the signal', async () => {
+    const signal = AbortSignal.abort();
+    await expect(voices.list({ signal })).rejects.toMatchObject({ kind: 'cancelled' });
+  });
+});
+
+test('a model tells the options it knows', async () => {
+  const defaultOptions = { temperature: 0.8, cfgWeight: 0, topK: 1_000 };
+  const transport = createRouterTransport(({ service }) => {
+    service(ModelsService, {
+      listModels: () => ({
+        models: [{ name: 'models/tiny', sampleRateHertz: 24_000, defaultOptions }],
+      }),
+    });
+  });
+  const [model] = await createChatterbox({ transport }).models.list();
+  expect(model).toMatchObject({ id: 'tiny', sampleRateHz: 24_000, defaultOptions });
+  expect(Object.keys(model?.defaultOptions ?? {})).toHaveLength(3);
+});
+
+describe('the cluster', () => {
+  const transport = createRouterTransport(({ service }) => {
+    const backend = (state: Backend_State) => ({
+      name: 'backends/127.0.0.1-50051',
+      state,
+      queuedAudio: { seconds: 1n, nanos: 500_000_000 },
+    });
+    service(AdminService, {
+      listBackends: () => ({ backends: [backend(Backend_State.SERVING)] }),
+      drainBackend: ({ name }) => ({ ...backend(Backend_State.DRAINED), name }),
+      undrainBackend: ({ name }) => ({ ...backend(Backend_State.SERVING), name }),
+    });
+  });
+  const { cluster } = createChatterbox({ transport });
+
+  test('is listed, drained and undrained', async () => {
+    const [backend] = await cluster.list();
+    expect(backend).toMatchObject({
+      id: '127.0.0.1-50051',
+      state: 'serving',
+      queuedAudioMs: 1_500,
+    });
+    const name = 'backends/127.0.0.1-50051';
+    expect(await cluster.drain('127.0.0.1-50051')).toMatchObject({ name, state: 'drained' });
+    expect(await cluster.undrain(name)).toMatchObject({ name, state: 'serving' });
+  });
+});
