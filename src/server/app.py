@@ -41,6 +41,7 @@ from server.interceptors import CallInterceptor
 from server.metrics import ServerMetrics
 from server.models import ModelsService
 from server.openai import OpenAIService
+from server.resume import resume_key
 from server.settings import ServerSettings
 from server.speech import TextToSpeechService
 from server.voices import VoicesService
@@ -178,7 +179,13 @@ def _add_services(
 ) -> None:
     engine, voices = synthesizer.engine, synthesizer.voices
     add_TextToSpeechServiceServicer_to_server(
-        TextToSpeechService(synthesizer, admission, idle_timeout_s=settings.idle_timeout_s), server
+        TextToSpeechService(
+            synthesizer,
+            admission,
+            idle_timeout_s=settings.idle_timeout_s,
+            resume_key=resume_key(settings.resume_key_file),
+        ),
+        server,
     )
     add_VoicesServiceServicer_to_server(VoicesService(voices, engine), server)
     add_ModelsServiceServicer_to_server(ModelsService(engine), server)

@@ -60,6 +60,11 @@ class ServerSettings(BaseSettings):
     max_wait_s: Seconds = Field(
         10.0, description="seconds a new stream may wait for its turn; more is refused"
     )
+    resume_key_file: Path | None = Field(
+        None,
+        description="file with the key that all model servers share; with one, a stream survives "
+        "the loss of its server behind a balancer",
+    )
     threads: Count = Field(2, description="threads of the models on a CPU")
     max_streams: Count = Field(32, description="calls that may speak at once; more are refused")
     max_calls: Count = Field(
