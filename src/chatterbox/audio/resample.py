@@ -1,19 +1,19 @@
 """Changing the sample rate, two ways, because the models were trained behind two resamplers.
 
 `sinc` is a windowed sinc on the tensor's own device (S3Gen's path to 16 kHz); `soxr` is the
-SoX resampler at high quality (how reference clips are read and how T3's prompt is made).
+SoX resampler at high quality (how reference clips are read and how T3's prompt is made), which
+`chatterbox.audio.rates` has without torch.
 """
 
 import functools
 import math
 
 import numpy as np
-import soxr as soxr_library
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from chatterbox.audio.clip import Clip
+from chatterbox.audio.rates import soxr as soxr
 
 _ZERO_CROSSINGS = 6  # of the sinc on each side
 _ROLLOFF = 0.99  # of the lower Nyquist frequency
@@ -49,14 +49,3 @@ def sinc(wav: Tensor, from_hz: int, to_hz: int) -> Tensor:
     interleaved = functional.conv1d(padded, kernels, stride=step).transpose(1, 2)
     length = -(-wav.shape[-1] * phases // step)
     return interleaved.reshape(wav.shape[0], -1)[:, :length]
-
-
-def soxr(clip: Clip, to_hz: int) -> Clip:
-    """The clip at another rate, by SoX's high-quality resampler."""
-    if clip.sample_rate_hz == to_hz:
-        return clip
-    samples = soxr_library.resample(clip.samples, clip.sample_rate_hz, to_hz, quality="HQ")
-    wanted = int(np.ceil(len(clip) * to_hz / clip.sample_rate_hz))
-    if len(samples) < wanted:  # the last sample may fall to rounding
-        samples = np.pad(samples, (0, wanted - len(samples)))
-    return Clip(np.ascontiguousarray(samples[:wanted], dtype=np.float32), to_hz)
