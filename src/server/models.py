@@ -9,6 +9,7 @@ from chatterbox.v1 import model_pb2
 from chatterbox.v1 import models_service_pb2 as pb
 from chatterbox.v1.models_service_pb2_grpc import ModelsServiceServicer
 from server import convert
+from server.convert_model import model_message
 
 
 class ModelsService(ModelsServiceServicer):
@@ -29,7 +30,7 @@ class ModelsService(ModelsServiceServicer):
             page_size=request.page_size,
             page_token=request.page_token,
         )
-        messages = [convert.model_message(family) for family in page]
+        messages = [model_message(family) for family in page]
         return pb.ListModelsResponse(models=messages, next_page_token=next_token)
 
     async def GetModel(
@@ -41,4 +42,4 @@ class ModelsService(ModelsServiceServicer):
         model_id = convert.resource_id(request.name, collection="models", field="name")
         if model_id not in self._families:
             raise NotFound(f"there is no model {model_id!r}", resource=f"models/{model_id}")
-        return convert.model_message(self._families[model_id])
+        return model_message(self._families[model_id])

@@ -11,17 +11,18 @@ from typing import Any, Protocol
 import grpc
 from google.api.httpbody_pb2 import HttpBody
 
-from chatterbox.audio.encode import AudioEncoder
+from chatterbox.audio.output import Marker
 from chatterbox.engine.config import TOKEN_RATE_HZ
 from chatterbox.errors import ChatterboxError, InvalidRequest, NotFound
 from chatterbox.process.admission import Admission
 from chatterbox.process.status import code_of, openai_type
-from chatterbox.speech import Audio, SpeechEvent, Started, Summary
+from chatterbox.speech import SpeechEvent, Summary
 from chatterbox.synthesis import Synthesizer
 from chatterbox.v1 import openai_service_pb2 as pb
 from chatterbox.v1.openai_service_pb2_grpc import OpenAIServiceServicer
 from server.calls import current_call
 from server.openai_request import OPENAI_VOICES, SpeechOrder, openai_field, speech_order
+from server.outlet import Outlet
 
 OWNER = "chatterbox"
 
@@ -29,9 +30,13 @@ OWNER = "chatterbox"
 class OpenAIService(OpenAIServiceServicer):
     """Speaks with one synthesizer, for as many calls as `admission` lets in."""
 
-    def __init__(self, synthesizer: Synthesizer, admission: Admission) -> None:
+    def __init__(
+        self, synthesizer: Synthesizer, admission: Admission, *, marker: Marker | None = None
+    ) -> None:
+        """`marker` puts a watermark into all that is said."""
         self._synthesizer = synthesizer
         self._admission = admission
+        self._marker = marker
 
     async def CreateSpeech(
         self,
@@ -43,7 +48,8 @@ class OpenAIService(OpenAIServiceServicer):
             order = await self._with_voice(speech_order(request))
             events = _noted(self._synthesizer.speak(order.config, order.text))
             body = _Events() if order.is_sse else _File()
-            async with aclosing(events), aclosing(_bodies(events, order, body)) as bodies:
+            outlet = Outlet(order.form, marker=self._marker)
+            async with aclosing(events), aclosing(_bodies(events, outlet, body)) as bodies:
                 async for piece in bodies:
                     yield piece
 
@@ -81,7 +87,7 @@ class OpenAIService(OpenAIServiceServicer):
 class _Body(Protocol):
     """How encoded sound is laid out in the answer's body."""
 
-    def media_type(self, encoder: AudioEncoder) -> str: ...
+    def media_type(self, outlet: Outlet) -> str: ...
 
     def piece(self, data: bytes) -> bytes: ...
 
@@ -93,8 +99,8 @@ class _Body(Protocol):
 class _File:
     """The sound and nothing else."""
 
-    def media_type(self, encoder: AudioEncoder) -> str:
-        return encoder.media_type
+    def media_type(self, outlet: Outlet) -> str:
+        return outlet.media_type
 
     def piece(self, data: bytes) -> bytes:
         return data
@@ -109,7 +115,7 @@ class _File:
 class _Events:
     """Server-sent events, with the sound in base64."""
 
-    def media_type(self, encoder: AudioEncoder) -> str:
+    def media_type(self, outlet: Outlet) -> str:
         return "text/event-stream"
 
     def piece(self, data: bytes) -> bytes:
@@ -132,28 +138,16 @@ class _Events:
 
 
 async def _bodies(
-    events: AsyncIterator[SpeechEvent], order: SpeechOrder, body: _Body
+    events: AsyncIterator[SpeechEvent], outlet: Outlet, body: _Body
 ) -> AsyncGenerator[HttpBody, None]:
     """The answer's body in pieces. Nothing is sent before there is sound: a failure until then is
     an HTTP status."""
-    encoder: AudioEncoder | None = None
     media_type = ""
     has_begun = False
     try:
         async for event in events:
-            match event:
-                case Started(sample_rate_hz=rate):
-                    encoder = AudioEncoder(order.encoding, from_hz=rate, speed=order.speed)
-                    media_type = body.media_type(encoder)
-                    data = b""
-                case Audio(clip=clip):
-                    assert encoder is not None, "Started is the first event"
-                    data = await asyncio.to_thread(encoder.encode, clip)
-                case Summary():
-                    assert encoder is not None, "Started is the first event"
-                    data = await asyncio.to_thread(encoder.finish)
-                case _:
-                    continue
+            data = await asyncio.to_thread(outlet.bytes_of, event)
+            media_type = media_type or body.media_type(outlet)
             if data:
                 has_begun = True
                 yield HttpBody(content_type=media_type, data=body.piece(data))

@@ -8,6 +8,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Value
 
 from chatterbox.audio.encode import Encoding
+from chatterbox.audio.output import OutputFormat
 from chatterbox.audio.tempo import MAX_SPEED, MIN_SPEED
 from chatterbox.errors import InvalidRequest
 from chatterbox.speech import Sampling, SpeechConfig
@@ -47,8 +48,7 @@ class SpeechOrder:
 
     config: SpeechConfig
     text: str
-    encoding: Encoding
-    speed: float
+    form: OutputFormat
     is_sse: bool
 
 
@@ -72,8 +72,10 @@ def speech_order(request: pb.CreateSpeechRequest) -> SpeechOrder:
             sampling=Sampling(seed=seed),
         ),
         text=text,
-        encoding=Encoding(_choice(request.response_format, FORMATS, field="response_format")),
-        speed=_speed(request),
+        form=OutputFormat(
+            encoding=Encoding(_choice(request.response_format, FORMATS, field="response_format")),
+            speaking_rate=_speed(request),
+        ),
         is_sse=_choice(request.stream_format, STREAM_FORMATS, field="stream_format") == "sse",
     )
 

@@ -63,7 +63,7 @@ BAD_SETTINGS = [
     (voice(model="tone"), INVALID, "INVALID_NAME", "voice.model"),
     (voice(language_code="de"), INVALID, "LANGUAGE_UNSUPPORTED", "voice.language_code"),
     (voice(language_code="not a tag"), INVALID, "INVALID_LANGUAGE", "voice.language_code"),
-    (encoding(2), INVALID, "UNSUPPORTED_ENCODING", "audio_config.audio_encoding"),
+    (encoding(4), INVALID, "UNSUPPORTED_ENCODING", "audio_config.audio_encoding"),
     (encoding(99), INVALID, "UNSUPPORTED_ENCODING", "audio_config.audio_encoding"),
 ]
 BAD_TEXTS = [

@@ -6,6 +6,7 @@ What a model is."""
 from chatterbox.v1 import synthesis_pb2 as _synthesis_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
@@ -31,6 +32,10 @@ class Model(_message.Message):
     LANGUAGE_CODES_FIELD_NUMBER: _builtins.int
     SAMPLE_RATE_HERTZ_FIELD_NUMBER: _builtins.int
     DEFAULT_OPTIONS_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    PARALINGUISTIC_TAGS_FIELD_NUMBER: _builtins.int
+    MIN_REFERENCE_DURATION_FIELD_NUMBER: _builtins.int
+    OUTPUT_SAMPLE_RATES_HERTZ_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `models/{model}`."""
     display_name: _builtins.str
@@ -49,6 +54,24 @@ class Model(_message.Message):
         an option that is unset here, save for `seed`, which every model knows and draws anew.
         """
 
+    @_builtins.property
+    def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelParameter]:
+        """The options it knows and their ranges, in the order of the fields of `SynthesisOptions`. One that
+        is not here is ignored, with a `SynthesisWarning` of the code PARAMETER_IGNORED.
+        """
+
+    @_builtins.property
+    def paralinguistic_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tags that it performs, as they are written in the text: `[laugh]`. Often none."""
+
+    @_builtins.property
+    def min_reference_duration(self) -> _duration_pb2.Duration:
+        """How long a recording must be at least to make a voice of it."""
+
+    @_builtins.property
+    def output_sample_rates_hertz(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The rates in which its audio can be had, in hertz, ascending; not every encoding knows all."""
+
     def __init__(
         self,
         *,
@@ -58,11 +81,59 @@ class Model(_message.Message):
         language_codes: _abc.Iterable[_builtins.str] | None = ...,
         sample_rate_hertz: _builtins.int = ...,
         default_options: _synthesis_pb2.SynthesisOptions | None = ...,
+        parameters: _abc.Iterable[Global___ModelParameter] | None = ...,
+        paralinguistic_tags: _abc.Iterable[_builtins.str] | None = ...,
+        min_reference_duration: _duration_pb2.Duration | None = ...,
+        output_sample_rates_hertz: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["default_options", b"default_options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["default_options", b"default_options", "min_reference_duration", b"min_reference_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_options", b"default_options", "description", b"description", "display_name", b"display_name", "language_codes", b"language_codes", "name", b"name", "sample_rate_hertz", b"sample_rate_hertz"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_options", b"default_options", "description", b"description", "display_name", b"display_name", "language_codes", b"language_codes", "min_reference_duration", b"min_reference_duration", "name", b"name", "output_sample_rates_hertz", b"output_sample_rates_hertz", "paralinguistic_tags", b"paralinguistic_tags", "parameters", b"parameters", "sample_rate_hertz", b"sample_rate_hertz"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class ModelParameter(_message.Message):
+    """An option that a model knows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MINIMUM_FIELD_NUMBER: _builtins.int
+    EXCLUSIVE_MINIMUM_FIELD_NUMBER: _builtins.int
+    MAXIMUM_FIELD_NUMBER: _builtins.int
+    INTEGER_FIELD_NUMBER: _builtins.int
+    DEFAULT_VALUE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name of the field in `SynthesisOptions`, such as `temperature`."""
+    minimum: _builtins.float
+    """The least value."""
+    exclusive_minimum: _builtins.bool
+    """Whether a value must lie above `minimum`, and not on it."""
+    maximum: _builtins.float
+    """The greatest value."""
+    integer: _builtins.bool
+    """Whether only whole numbers will do."""
+    default_value: _builtins.float
+    """The value it takes when a request leaves it unset; unset for `seed`, which is drawn."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        minimum: _builtins.float = ...,
+        exclusive_minimum: _builtins.bool = ...,
+        maximum: _builtins.float = ...,
+        integer: _builtins.bool = ...,
+        default_value: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_default_value", b"_default_value", "default_value", b"default_value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_default_value", b"_default_value", "default_value", b"default_value", "exclusive_minimum", b"exclusive_minimum", "integer", b"integer", "maximum", b"maximum", "minimum", b"minimum", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__default_value: _TypeAlias = _typing.Literal["default_value"]  # noqa: Y015
+    _WhichOneofArgType__default_value: _TypeAlias = _typing.Literal["_default_value", b"_default_value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__default_value) -> _WhichOneofReturnType__default_value | None: ...
+
+Global___ModelParameter: _TypeAlias = ModelParameter  # noqa: Y015

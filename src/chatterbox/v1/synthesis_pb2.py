@@ -27,7 +27,7 @@ from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63hatterbox/v1/synthesis.proto\x12\rchatterbox.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\"6\n\x0eSynthesisInput\x12\x14\n\x04text\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x42\x0e\n\x0cinput_source\"\x80\x01\n\x0eVoiceSelection\x12\'\n\x04name\x18\x01 \x01(\tB\x19\xe2\x41\x01\x01\xfa\x41\x12\n\x10\x63hatterbox/Voice\x12\x1b\n\rlanguage_code\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12(\n\x05model\x18\x03 \x01(\tB\x19\xe2\x41\x01\x01\xfa\x41\x12\n\x10\x63hatterbox/Model\"I\n\x0b\x41udioConfig\x12:\n\x0e\x61udio_encoding\x18\x01 \x01(\x0e\x32\x1c.chatterbox.v1.AudioEncodingB\x04\xe2\x41\x01\x01\"\xee\x02\n\x10SynthesisOptions\x12\x17\n\x04seed\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1e\n\x0btemperature\x18\x02 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12\x1f\n\x0c\x65xaggeration\x18\x03 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x02\x88\x01\x01\x12\x1d\n\ncfg_weight\x18\x04 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x03\x88\x01\x01\x12\x18\n\x05top_p\x18\x05 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x04\x88\x01\x01\x12\x18\n\x05top_k\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x05\x88\x01\x01\x12\x18\n\x05min_p\x18\x07 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x06\x88\x01\x01\x12%\n\x12repetition_penalty\x18\x08 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x07\x88\x01\x01\x42\x07\n\x05_seedB\x0e\n\x0c_temperatureB\x0f\n\r_exaggerationB\r\n\x0b_cfg_weightB\x08\n\x06_top_pB\x08\n\x06_top_kB\x08\n\x06_min_pB\x15\n\x13_repetition_penalty\"\xfa\x01\n\x19StreamingSynthesizeConfig\x12\x32\n\x05voice\x18\x01 \x01(\x0b\x32\x1d.chatterbox.v1.VoiceSelectionB\x04\xe2\x41\x01\x01\x12\x36\n\x0c\x61udio_config\x18\x02 \x01(\x0b\x32\x1a.chatterbox.v1.AudioConfigB\x04\xe2\x41\x01\x01\x12\x36\n\x07options\x18\x03 \x01(\x0b\x32\x1f.chatterbox.v1.SynthesisOptionsB\x04\xe2\x41\x01\x01\x12\x39\n\x10max_buffer_delay\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\"\x1f\n\x05\x46lush\x12\x16\n\x08\x66lush_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"E\n\tInterrupt\x12\x38\n\x0fplayback_offset\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\"\x95\x02\n\x1aStreamingSynthesizeRequest\x12J\n\x10streaming_config\x18\x01 \x01(\x0b\x32(.chatterbox.v1.StreamingSynthesizeConfigB\x04\xe2\x41\x01\x01H\x00\x12\x34\n\x05input\x18\x02 \x01(\x0b\x32\x1d.chatterbox.v1.SynthesisInputB\x04\xe2\x41\x01\x01H\x00\x12+\n\x05\x66lush\x18\x03 \x01(\x0b\x32\x14.chatterbox.v1.FlushB\x04\xe2\x41\x01\x01H\x00\x12\x33\n\tinterrupt\x18\x04 \x01(\x0b\x32\x18.chatterbox.v1.InterruptB\x04\xe2\x41\x01\x01H\x00\x42\x13\n\x11streaming_request\"\xeb\x01\n\x11SynthesizeRequest\x12\x32\n\x05input\x18\x01 \x01(\x0b\x32\x1d.chatterbox.v1.SynthesisInputB\x04\xe2\x41\x01\x02\x12\x32\n\x05voice\x18\x02 \x01(\x0b\x32\x1d.chatterbox.v1.VoiceSelectionB\x04\xe2\x41\x01\x01\x12\x36\n\x0c\x61udio_config\x18\x03 \x01(\x0b\x32\x1a.chatterbox.v1.AudioConfigB\x04\xe2\x41\x01\x01\x12\x36\n\x07options\x18\x04 \x01(\x0b\x32\x1f.chatterbox.v1.SynthesisOptionsB\x04\xe2\x41\x01\x01\"\x8b\x03\n\x1bStreamingSynthesizeResponse\x12\x38\n\x07started\x18\x01 \x01(\x0b\x32\x1f.chatterbox.v1.SynthesisStartedB\x04\xe2\x41\x01\x03H\x00\x12\x30\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x19.chatterbox.v1.AudioChunkB\x04\xe2\x41\x01\x03H\x00\x12\x34\n\nflush_done\x18\x03 \x01(\x0b\x32\x18.chatterbox.v1.FlushDoneB\x04\xe2\x41\x01\x03H\x00\x12\x38\n\x07warning\x18\x04 \x01(\x0b\x32\x1f.chatterbox.v1.SynthesisWarningB\x04\xe2\x41\x01\x03H\x00\x12\x38\n\x07summary\x18\x05 \x01(\x0b\x32\x1f.chatterbox.v1.SynthesisSummaryB\x04\xe2\x41\x01\x03H\x00\x12@\n\x0binterrupted\x18\x06 \x01(\x0b\x32#.chatterbox.v1.SynthesisInterruptedB\x04\xe2\x41\x01\x03H\x00\x42\x14\n\x12streaming_response\"\xc7\x01\n\x10SynthesisStarted\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05model\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05voice\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12:\n\x0e\x61udio_encoding\x18\x04 \x01(\x0e\x32\x1c.chatterbox.v1.AudioEncodingB\x04\xe2\x41\x01\x03\x12\x1f\n\x11sample_rate_hertz\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04seed\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\"\x8f\x01\n\nAudioChunk\x12\x1b\n\raudio_content\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08sequence\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12/\n\x06offset\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12\x1b\n\rsegment_index\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\"T\n\tFlushDone\x12\x16\n\x08\x66lush_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12/\n\x06offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\"c\n\x14SynthesisInterrupted\x12/\n\x06offset\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64ropped_text\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"=\n\x10SynthesisWarning\x12\x12\n\x04\x63ode\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07message\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\xb7\x03\n\x10SynthesisSummary\x12\x37\n\x0e\x61udio_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12\x1d\n\x0f\x63haracter_count\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1b\n\rsegment_count\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12<\n\x13time_to_first_audio\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12;\n\x12synthesis_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12\x39\n\x10\x63ompute_duration\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12\x1e\n\x10real_time_factor\x18\x07 \x01(\x01\x42\x04\xe2\x41\x01\x03\x12\x1c\n\x0eunderrun_count\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12:\n\x11underrun_duration\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03*d\n\rAudioEncoding\x12\x1e\n\x1a\x41UDIO_ENCODING_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41UDIO_ENCODING_LINEAR16\x10\x01\x12\x16\n\x12\x41UDIO_ENCODING_PCM\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63hatterbox/v1/synthesis.proto\x12\rchatterbox.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\"6\n\x0eSynthesisInput\x12\x14\n\x04text\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x42\x0e\n\x0cinput_source\"\xbe\x01\n\x0eVoiceSelection\x12\'\n\x04name\x18\x01 \x01(\tB\x19\xe2\x41\x01\x01\xfa\x41\x12\n\x10\x63hatterbox/Voice\x12\x1b\n\rlanguage_code\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12(\n\x05model\x18\x03 \x01(\tB\x19\xe2\x41\x01\x01\xfa\x41\x12\n\x10\x63hatterbox/Model\x12<\n\x0freference_audio\x18\x04 \x01(\x0b\x32\x1d.chatterbox.v1.ReferenceAudioB\x04\xe2\x41\x01\x01\">\n\x0eReferenceAudio\x12\x15\n\x07\x63ontent\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63onsent\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x02\"\xbc\x01\n\x0b\x41udioConfig\x12:\n\x0e\x61udio_encoding\x18\x01 \x01(\x0e\x32\x1c.chatterbox.v1.AudioEncodingB\x04\xe2\x41\x01\x01\x12 \n\rspeaking_rate\x18\x02 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1c\n\x0evolume_gain_db\x18\x04 \x01(\x01\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11sample_rate_hertz\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\x42\x10\n\x0e_speaking_rate\"D\n\x13\x43ustomPronunciation\x12\x14\n\x06phrase\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tspoken_as\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\xee\x02\n\x10SynthesisOptions\x12\x17\n\x04seed\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1e\n\x0btemperature\x18\x02 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12\x1f\n\x0c\x65xaggeration\x18\x03 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x02\x88\x01\x01\x12\x1d\n\ncfg_weight\x18\x04 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x03\x88\x01\x01\x12\x18\n\x05top_p\x18\x05 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x04\x88\x01\x01\x12\x18\n\x05top_k\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x05\x88\x01\x01\x12\x18\n\x05min_p\x18\x07 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x06\x88\x01\x01\x12%\n\x12repetition_penalty\x18\x08 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x07\x88\x01\x01\x42\x07\n\x05_seedB\x0e\n\x0c_temperatureB\x0f\n\r_exaggerationB\r\n\x0b_cfg_weightB\x08\n\x06_top_pB\x08\n\x06_top_kB\x08\n\x06_min_pB\x15\n\x13_repetition_penalty\"\xbc\x02\n\x19StreamingSynthesizeConfig\x12\x32\n\x05voice\x18\x01 \x01(\x0b\x32\x1d.chatterbox.v1.VoiceSelectionB\x04\xe2\x41\x01\x01\x12\x36\n\x0c\x61udio_config\x18\x02 \x01(\x0b\x32\x1a.chatterbox.v1.AudioConfigB\x04\xe2\x41\x01\x01\x12\x36\n\x07options\x18\x03 \x01(\x0b\x32\x1f.chatterbox.v1.SynthesisOptionsB\x04\xe2\x41\x01\x01\x12\x39\n\x10max_buffer_delay\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12@\n\x0epronunciations\x18\x05 \x03(\x0b\x32\".chatterbox.v1.CustomPronunciationB\x04\xe2\x41\x01\x01\"\x1f\n\x05\x46lush\x12\x16\n\x08\x66lush_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"E\n\tInterrupt\x12\x38\n\x0fplayback_offset\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\"\x95\x02\n\x1aStreamingSynthesizeRequest\x12J\n\x10streaming_config\x18\x01 \x01(\x0b\x32(.chatterbox.v1.StreamingSynthesizeConfigB\x04\xe2\x41\x01\x01H\x00\x12\x34\n\x05input\x18\x02 \x01(\x0b\x32\x1d.chatterbox.v1.SynthesisInputB\x04\xe2\x41\x01\x01H\x00\x12+\n\x05\x66lush\x18\x03 \x01(\x0b\x32\x14.chatterbox.v1.FlushB\x04\xe2\x41\x01\x01H\x00\x12\x33\n\tinterrupt\x18\x04 \x01(\x0b\x32\x18.chatterbox.v1.InterruptB\x04\xe2\x41\x01\x01H\x00\x42\x13\n\x11streaming_request\"\xad\x02\n\x11SynthesizeRequest\x12\x32\n\x05input\x18\x01 \x01(\x0b\x32\x1d.chatterbox.v1.SynthesisInputB\x04\xe2\x41\x01\x02\x12\x32\n\x05voice\x18\x02 \x01(\x0b\x32\x1d.chatterbox.v1.VoiceSelectionB\x04\xe2\x41\x01\x01\x12\x36\n\x0c\x61udio_config\x18\x03 \x01(\x0b\x32\x1a.chatterbox.v1.AudioConfigB\x04\xe2\x41\x01\x01\x12\x36\n\x07options\x18\x04 \x01(\x0b\x32\x1f.chatterbox.v1.SynthesisOptionsB\x04\xe2\x41\x01\x01\x12@\n\x0epronunciations\x18\x05 \x03(\x0b\x32\".chatterbox.v1.CustomPronunciationB\x04\xe2\x41\x01\x01\"\x8b\x03\n\x1bStreamingSynthesizeResponse\x12\x38\n\x07started\x18\x01 \x01(\x0b\x32\x1f.chatterbox.v1.SynthesisStartedB\x04\xe2\x41\x01\x03H\x00\x12\x30\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x19.chatterbox.v1.AudioChunkB\x04\xe2\x41\x01\x03H\x00\x12\x34\n\nflush_done\x18\x03 \x01(\x0b\x32\x18.chatterbox.v1.FlushDoneB\x04\xe2\x41\x01\x03H\x00\x12\x38\n\x07warning\x18\x04 \x01(\x0b\x32\x1f.chatterbox.v1.SynthesisWarningB\x04\xe2\x41\x01\x03H\x00\x12\x38\n\x07summary\x18\x05 \x01(\x0b\x32\x1f.chatterbox.v1.SynthesisSummaryB\x04\xe2\x41\x01\x03H\x00\x12@\n\x0binterrupted\x18\x06 \x01(\x0b\x32#.chatterbox.v1.SynthesisInterruptedB\x04\xe2\x41\x01\x03H\x00\x42\x14\n\x12streaming_response\"\xe2\x01\n\x10SynthesisStarted\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05model\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05voice\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12:\n\x0e\x61udio_encoding\x18\x04 \x01(\x0e\x32\x1c.chatterbox.v1.AudioEncodingB\x04\xe2\x41\x01\x03\x12\x1f\n\x11sample_rate_hertz\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04seed\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x19\n\x0bwatermarked\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\x8f\x01\n\nAudioChunk\x12\x1b\n\raudio_content\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08sequence\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12/\n\x06offset\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12\x1b\n\rsegment_index\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\"T\n\tFlushDone\x12\x16\n\x08\x66lush_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12/\n\x06offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\"c\n\x14SynthesisInterrupted\x12/\n\x06offset\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64ropped_text\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"=\n\x10SynthesisWarning\x12\x12\n\x04\x63ode\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07message\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\xb7\x03\n\x10SynthesisSummary\x12\x37\n\x0e\x61udio_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12\x1d\n\x0f\x63haracter_count\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1b\n\rsegment_count\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12<\n\x13time_to_first_audio\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12;\n\x12synthesis_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12\x39\n\x10\x63ompute_duration\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12\x1e\n\x10real_time_factor\x18\x07 \x01(\x01\x42\x04\xe2\x41\x01\x03\x12\x1c\n\x0eunderrun_count\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12:\n\x11underrun_duration\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03*\xe5\x01\n\rAudioEncoding\x12\x1e\n\x1a\x41UDIO_ENCODING_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41UDIO_ENCODING_LINEAR16\x10\x01\x12\x16\n\x12\x41UDIO_ENCODING_MP3\x10\x02\x12\x1b\n\x17\x41UDIO_ENCODING_OGG_OPUS\x10\x03\x12\x18\n\x14\x41UDIO_ENCODING_MULAW\x10\x05\x12\x17\n\x13\x41UDIO_ENCODING_ALAW\x10\x06\x12\x16\n\x12\x41UDIO_ENCODING_PCM\x10\x07\x12\x17\n\x13\x41UDIO_ENCODING_FLAC\x10\x64\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,8 +42,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VOICESELECTION'].fields_by_name['language_code']._serialized_options = b'\342A\001\001'
   _globals['_VOICESELECTION'].fields_by_name['model']._loaded_options = None
   _globals['_VOICESELECTION'].fields_by_name['model']._serialized_options = b'\342A\001\001\372A\022\n\020chatterbox/Model'
+  _globals['_VOICESELECTION'].fields_by_name['reference_audio']._loaded_options = None
+  _globals['_VOICESELECTION'].fields_by_name['reference_audio']._serialized_options = b'\342A\001\001'
+  _globals['_REFERENCEAUDIO'].fields_by_name['content']._loaded_options = None
+  _globals['_REFERENCEAUDIO'].fields_by_name['content']._serialized_options = b'\342A\001\002'
+  _globals['_REFERENCEAUDIO'].fields_by_name['consent']._loaded_options = None
+  _globals['_REFERENCEAUDIO'].fields_by_name['consent']._serialized_options = b'\342A\001\002'
   _globals['_AUDIOCONFIG'].fields_by_name['audio_encoding']._loaded_options = None
   _globals['_AUDIOCONFIG'].fields_by_name['audio_encoding']._serialized_options = b'\342A\001\001'
+  _globals['_AUDIOCONFIG'].fields_by_name['speaking_rate']._loaded_options = None
+  _globals['_AUDIOCONFIG'].fields_by_name['speaking_rate']._serialized_options = b'\342A\001\001'
+  _globals['_AUDIOCONFIG'].fields_by_name['volume_gain_db']._loaded_options = None
+  _globals['_AUDIOCONFIG'].fields_by_name['volume_gain_db']._serialized_options = b'\342A\001\001'
+  _globals['_AUDIOCONFIG'].fields_by_name['sample_rate_hertz']._loaded_options = None
+  _globals['_AUDIOCONFIG'].fields_by_name['sample_rate_hertz']._serialized_options = b'\342A\001\001'
+  _globals['_CUSTOMPRONUNCIATION'].fields_by_name['phrase']._loaded_options = None
+  _globals['_CUSTOMPRONUNCIATION'].fields_by_name['phrase']._serialized_options = b'\342A\001\002'
+  _globals['_CUSTOMPRONUNCIATION'].fields_by_name['spoken_as']._loaded_options = None
+  _globals['_CUSTOMPRONUNCIATION'].fields_by_name['spoken_as']._serialized_options = b'\342A\001\002'
   _globals['_SYNTHESISOPTIONS'].fields_by_name['seed']._loaded_options = None
   _globals['_SYNTHESISOPTIONS'].fields_by_name['seed']._serialized_options = b'\342A\001\001'
   _globals['_SYNTHESISOPTIONS'].fields_by_name['temperature']._loaded_options = None
@@ -68,6 +84,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMINGSYNTHESIZECONFIG'].fields_by_name['options']._serialized_options = b'\342A\001\001'
   _globals['_STREAMINGSYNTHESIZECONFIG'].fields_by_name['max_buffer_delay']._loaded_options = None
   _globals['_STREAMINGSYNTHESIZECONFIG'].fields_by_name['max_buffer_delay']._serialized_options = b'\342A\001\001'
+  _globals['_STREAMINGSYNTHESIZECONFIG'].fields_by_name['pronunciations']._loaded_options = None
+  _globals['_STREAMINGSYNTHESIZECONFIG'].fields_by_name['pronunciations']._serialized_options = b'\342A\001\001'
   _globals['_FLUSH'].fields_by_name['flush_id']._loaded_options = None
   _globals['_FLUSH'].fields_by_name['flush_id']._serialized_options = b'\342A\001\001'
   _globals['_INTERRUPT'].fields_by_name['playback_offset']._loaded_options = None
@@ -88,6 +106,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SYNTHESIZEREQUEST'].fields_by_name['audio_config']._serialized_options = b'\342A\001\001'
   _globals['_SYNTHESIZEREQUEST'].fields_by_name['options']._loaded_options = None
   _globals['_SYNTHESIZEREQUEST'].fields_by_name['options']._serialized_options = b'\342A\001\001'
+  _globals['_SYNTHESIZEREQUEST'].fields_by_name['pronunciations']._loaded_options = None
+  _globals['_SYNTHESIZEREQUEST'].fields_by_name['pronunciations']._serialized_options = b'\342A\001\001'
   _globals['_STREAMINGSYNTHESIZERESPONSE'].fields_by_name['started']._loaded_options = None
   _globals['_STREAMINGSYNTHESIZERESPONSE'].fields_by_name['started']._serialized_options = b'\342A\001\003'
   _globals['_STREAMINGSYNTHESIZERESPONSE'].fields_by_name['audio']._loaded_options = None
@@ -112,6 +132,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SYNTHESISSTARTED'].fields_by_name['sample_rate_hertz']._serialized_options = b'\342A\001\003'
   _globals['_SYNTHESISSTARTED'].fields_by_name['seed']._loaded_options = None
   _globals['_SYNTHESISSTARTED'].fields_by_name['seed']._serialized_options = b'\342A\001\003'
+  _globals['_SYNTHESISSTARTED'].fields_by_name['watermarked']._loaded_options = None
+  _globals['_SYNTHESISSTARTED'].fields_by_name['watermarked']._serialized_options = b'\342A\001\003'
   _globals['_AUDIOCHUNK'].fields_by_name['audio_content']._loaded_options = None
   _globals['_AUDIOCHUNK'].fields_by_name['audio_content']._serialized_options = b'\342A\001\003'
   _globals['_AUDIOCHUNK'].fields_by_name['sequence']._loaded_options = None
@@ -150,38 +172,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SYNTHESISSUMMARY'].fields_by_name['underrun_count']._serialized_options = b'\342A\001\003'
   _globals['_SYNTHESISSUMMARY'].fields_by_name['underrun_duration']._loaded_options = None
   _globals['_SYNTHESISSUMMARY'].fields_by_name['underrun_duration']._serialized_options = b'\342A\001\003'
-  _globals['_AUDIOENCODING']._serialized_start=3084
-  _globals['_AUDIOENCODING']._serialized_end=3184
+  _globals['_AUDIOENCODING']._serialized_start=3556
+  _globals['_AUDIOENCODING']._serialized_end=3785
   _globals['_SYNTHESISINPUT']._serialized_start=140
   _globals['_SYNTHESISINPUT']._serialized_end=194
   _globals['_VOICESELECTION']._serialized_start=197
-  _globals['_VOICESELECTION']._serialized_end=325
-  _globals['_AUDIOCONFIG']._serialized_start=327
-  _globals['_AUDIOCONFIG']._serialized_end=400
-  _globals['_SYNTHESISOPTIONS']._serialized_start=403
-  _globals['_SYNTHESISOPTIONS']._serialized_end=769
-  _globals['_STREAMINGSYNTHESIZECONFIG']._serialized_start=772
-  _globals['_STREAMINGSYNTHESIZECONFIG']._serialized_end=1022
-  _globals['_FLUSH']._serialized_start=1024
-  _globals['_FLUSH']._serialized_end=1055
-  _globals['_INTERRUPT']._serialized_start=1057
-  _globals['_INTERRUPT']._serialized_end=1126
-  _globals['_STREAMINGSYNTHESIZEREQUEST']._serialized_start=1129
-  _globals['_STREAMINGSYNTHESIZEREQUEST']._serialized_end=1406
-  _globals['_SYNTHESIZEREQUEST']._serialized_start=1409
-  _globals['_SYNTHESIZEREQUEST']._serialized_end=1644
-  _globals['_STREAMINGSYNTHESIZERESPONSE']._serialized_start=1647
-  _globals['_STREAMINGSYNTHESIZERESPONSE']._serialized_end=2042
-  _globals['_SYNTHESISSTARTED']._serialized_start=2045
-  _globals['_SYNTHESISSTARTED']._serialized_end=2244
-  _globals['_AUDIOCHUNK']._serialized_start=2247
-  _globals['_AUDIOCHUNK']._serialized_end=2390
-  _globals['_FLUSHDONE']._serialized_start=2392
-  _globals['_FLUSHDONE']._serialized_end=2476
-  _globals['_SYNTHESISINTERRUPTED']._serialized_start=2478
-  _globals['_SYNTHESISINTERRUPTED']._serialized_end=2577
-  _globals['_SYNTHESISWARNING']._serialized_start=2579
-  _globals['_SYNTHESISWARNING']._serialized_end=2640
-  _globals['_SYNTHESISSUMMARY']._serialized_start=2643
-  _globals['_SYNTHESISSUMMARY']._serialized_end=3082
+  _globals['_VOICESELECTION']._serialized_end=387
+  _globals['_REFERENCEAUDIO']._serialized_start=389
+  _globals['_REFERENCEAUDIO']._serialized_end=451
+  _globals['_AUDIOCONFIG']._serialized_start=454
+  _globals['_AUDIOCONFIG']._serialized_end=642
+  _globals['_CUSTOMPRONUNCIATION']._serialized_start=644
+  _globals['_CUSTOMPRONUNCIATION']._serialized_end=712
+  _globals['_SYNTHESISOPTIONS']._serialized_start=715
+  _globals['_SYNTHESISOPTIONS']._serialized_end=1081
+  _globals['_STREAMINGSYNTHESIZECONFIG']._serialized_start=1084
+  _globals['_STREAMINGSYNTHESIZECONFIG']._serialized_end=1400
+  _globals['_FLUSH']._serialized_start=1402
+  _globals['_FLUSH']._serialized_end=1433
+  _globals['_INTERRUPT']._serialized_start=1435
+  _globals['_INTERRUPT']._serialized_end=1504
+  _globals['_STREAMINGSYNTHESIZEREQUEST']._serialized_start=1507
+  _globals['_STREAMINGSYNTHESIZEREQUEST']._serialized_end=1784
+  _globals['_SYNTHESIZEREQUEST']._serialized_start=1787
+  _globals['_SYNTHESIZEREQUEST']._serialized_end=2088
+  _globals['_STREAMINGSYNTHESIZERESPONSE']._serialized_start=2091
+  _globals['_STREAMINGSYNTHESIZERESPONSE']._serialized_end=2486
+  _globals['_SYNTHESISSTARTED']._serialized_start=2489
+  _globals['_SYNTHESISSTARTED']._serialized_end=2715
+  _globals['_AUDIOCHUNK']._serialized_start=2718
+  _globals['_AUDIOCHUNK']._serialized_end=2861
+  _globals['_FLUSHDONE']._serialized_start=2863
+  _globals['_FLUSHDONE']._serialized_end=2947
+  _globals['_SYNTHESISINTERRUPTED']._serialized_start=2949
+  _globals['_SYNTHESISINTERRUPTED']._serialized_end=3048
+  _globals['_SYNTHESISWARNING']._serialized_start=3050
+  _globals['_SYNTHESISWARNING']._serialized_end=3111
+  _globals['_SYNTHESISSUMMARY']._serialized_start=3114
+  _globals['_SYNTHESISSUMMARY']._serialized_end=3553
 # @@protoc_insertion_point(module_scope)

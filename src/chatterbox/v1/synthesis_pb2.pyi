@@ -3,9 +3,11 @@
 isort:skip_file
 What goes into a synthesis and what comes out of it."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -31,13 +33,23 @@ class _AudioEncodingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AudioEn
     chunk. The length is not known by then, so its two size fields hold the largest value,
     4294967295, as streaming players expect.
     """
+    AUDIO_ENCODING_MP3: _AudioEncoding.ValueType  # 2
+    """MP3 at 96 kbit/s, without a header of its own."""
+    AUDIO_ENCODING_OGG_OPUS: _AudioEncoding.ValueType  # 3
+    """Opus at 48 kbit/s in an Ogg container, for 8000, 12000, 16000, 24000 and 48000 Hz."""
+    AUDIO_ENCODING_MULAW: _AudioEncoding.ValueType  # 5
+    """8-bit G.711 mu-law samples and nothing else. Telephones take 8000 Hz."""
+    AUDIO_ENCODING_ALAW: _AudioEncoding.ValueType  # 6
+    """8-bit G.711 A-law samples and nothing else. Telephones take 8000 Hz."""
     AUDIO_ENCODING_PCM: _AudioEncoding.ValueType  # 7
     """16-bit signed little-endian samples and nothing else."""
+    AUDIO_ENCODING_FLAC: _AudioEncoding.ValueType  # 100
+    """FLAC of 16 bits. The number of samples is not known at its beginning and left open."""
 
 class AudioEncoding(_AudioEncoding, metaclass=_AudioEncodingEnumTypeWrapper):
-    """How samples become bytes. Numbers and meanings are those of Google Cloud Text-to-Speech; its
-    other encodings (2 to 6 and 8) are not served yet and are refused with INVALID_ARGUMENT.
-    Audio is always mono.
+    """How samples become bytes. Numbers below 100 and their meanings are those of Google Cloud
+    Text-to-Speech; its others (4 and 8) are refused with INVALID_ARGUMENT. Audio is always mono, and
+    every encoding is written while the speech is made.
     """
 
 AUDIO_ENCODING_UNSPECIFIED: AudioEncoding.ValueType  # 0
@@ -47,8 +59,18 @@ AUDIO_ENCODING_LINEAR16: AudioEncoding.ValueType  # 1
 chunk. The length is not known by then, so its two size fields hold the largest value,
 4294967295, as streaming players expect.
 """
+AUDIO_ENCODING_MP3: AudioEncoding.ValueType  # 2
+"""MP3 at 96 kbit/s, without a header of its own."""
+AUDIO_ENCODING_OGG_OPUS: AudioEncoding.ValueType  # 3
+"""Opus at 48 kbit/s in an Ogg container, for 8000, 12000, 16000, 24000 and 48000 Hz."""
+AUDIO_ENCODING_MULAW: AudioEncoding.ValueType  # 5
+"""8-bit G.711 mu-law samples and nothing else. Telephones take 8000 Hz."""
+AUDIO_ENCODING_ALAW: AudioEncoding.ValueType  # 6
+"""8-bit G.711 A-law samples and nothing else. Telephones take 8000 Hz."""
 AUDIO_ENCODING_PCM: AudioEncoding.ValueType  # 7
 """16-bit signed little-endian samples and nothing else."""
+AUDIO_ENCODING_FLAC: AudioEncoding.ValueType  # 100
+"""FLAC of 16 bits. The number of samples is not known at its beginning and left open."""
 Global___AudioEncoding: _TypeAlias = AudioEncoding  # noqa: Y015
 
 @_typing.final
@@ -63,6 +85,11 @@ class SynthesisInput(_message.Message):
     For `StreamingSynthesize`, a piece cut anywhere, even inside a word; it joins what came
     before, an empty piece does nothing, and all pieces of a stream are at most 100,000
     characters together.
+
+    `[pause:1.5s]` or `[pause:300ms]` is exact silence, at most 10 seconds each and 10 minutes in
+    all. A tag such as `[laugh]` is performed by a model that lists it in
+    `Model.paralinguistic_tags`; by any other it is left out and reported in a
+    `SynthesisWarning`. Nothing of the kind is read aloud. Other text in brackets is.
     """
     def __init__(
         self,
@@ -88,6 +115,7 @@ class VoiceSelection(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    REFERENCE_AUDIO_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name of the voice, `voices/{voice}`. Default: the server's default voice."""
     language_code: _builtins.str
@@ -96,20 +124,55 @@ class VoiceSelection(_message.Message):
     """
     model: _builtins.str
     """Resource name of the model, `models/{model}`. Default: the server's default model."""
+    @_builtins.property
+    def reference_audio(self) -> Global___ReferenceAudio:
+        """A recording to speak like, in place of `name`: for a voice that is used once and not kept."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         language_code: _builtins.str = ...,
         model: _builtins.str = ...,
+        reference_audio: Global___ReferenceAudio | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reference_audio", b"reference_audio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["language_code", b"language_code", "model", b"model", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["language_code", b"language_code", "model", b"model", "name", b"name", "reference_audio", b"reference_audio"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VoiceSelection: _TypeAlias = VoiceSelection  # noqa: Y015
+
+@_typing.final
+class ReferenceAudio(_message.Message):
+    """A recording of one person who speaks for 3 to 30 seconds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTENT_FIELD_NUMBER: _builtins.int
+    CONSENT_FIELD_NUMBER: _builtins.int
+    content: _builtins.bytes
+    """The recording as the file it is: WAV, MP3, FLAC, Ogg, M4A or WebM, at most 10 MiB. One that no
+    good voice can be made from is refused as `CreateVoice` refuses it.
+    """
+    consent: _builtins.bool
+    """Must be true: you declare that the person who speaks consents to a copy of their voice, or that
+    it is you.
+    """
+    def __init__(
+        self,
+        *,
+        content: _builtins.bytes = ...,
+        consent: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "content", b"content"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReferenceAudio: _TypeAlias = ReferenceAudio  # noqa: Y015
 
 @_typing.final
 class AudioConfig(_message.Message):
@@ -118,20 +181,68 @@ class AudioConfig(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AUDIO_ENCODING_FIELD_NUMBER: _builtins.int
+    SPEAKING_RATE_FIELD_NUMBER: _builtins.int
+    VOLUME_GAIN_DB_FIELD_NUMBER: _builtins.int
+    SAMPLE_RATE_HERTZ_FIELD_NUMBER: _builtins.int
     audio_encoding: Global___AudioEncoding.ValueType
     """How samples become bytes. Default: AUDIO_ENCODING_PCM."""
+    speaking_rate: _builtins.float
+    """How fast to speak, 0.5 to 2, at the same pitch. Pauses that the text asks for keep their length.
+    Default: 1.
+    """
+    volume_gain_db: _builtins.float
+    """How much louder (above 0) or softer, -96 to 16 decibels. Peaks that would be too loud are rounded
+    off rather than cut. Default: 0, as the model speaks.
+    """
+    sample_rate_hertz: _builtins.int
+    """Samples per second, in hertz: 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100 or 48000, as
+    far as the encoding knows them. Default: the model's own rate.
+    """
     def __init__(
         self,
         *,
         audio_encoding: Global___AudioEncoding.ValueType = ...,
+        speaking_rate: _builtins.float | None = ...,
+        volume_gain_db: _builtins.float = ...,
+        sample_rate_hertz: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_speaking_rate", b"_speaking_rate", "speaking_rate", b"speaking_rate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_speaking_rate", b"_speaking_rate", "audio_encoding", b"audio_encoding", "sample_rate_hertz", b"sample_rate_hertz", "speaking_rate", b"speaking_rate", "volume_gain_db", b"volume_gain_db"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__speaking_rate: _TypeAlias = _typing.Literal["speaking_rate"]  # noqa: Y015
+    _WhichOneofArgType__speaking_rate: _TypeAlias = _typing.Literal["_speaking_rate", b"_speaking_rate"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__speaking_rate) -> _WhichOneofReturnType__speaking_rate | None: ...
+
+Global___AudioConfig: _TypeAlias = AudioConfig  # noqa: Y015
+
+@_typing.final
+class CustomPronunciation(_message.Message):
+    """How a word or phrase is to be said. It applies wherever the text has it in just this spelling, as
+    whole words; where two begin at one place, the longer one is meant.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHRASE_FIELD_NUMBER: _builtins.int
+    SPOKEN_AS_FIELD_NUMBER: _builtins.int
+    phrase: _builtins.str
+    """What is written, 1 to 64 characters without square brackets."""
+    spoken_as: _builtins.str
+    """What is said in its place, as one would write it, 1 to 128 characters without square brackets."""
+    def __init__(
+        self,
+        *,
+        phrase: _builtins.str = ...,
+        spoken_as: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_encoding", b"audio_encoding"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["phrase", b"phrase", "spoken_as", b"spoken_as"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AudioConfig: _TypeAlias = AudioConfig  # noqa: Y015
+Global___CustomPronunciation: _TypeAlias = CustomPronunciation  # noqa: Y015
 
 @_typing.final
 class SynthesisOptions(_message.Message):
@@ -235,6 +346,7 @@ class StreamingSynthesizeConfig(_message.Message):
     AUDIO_CONFIG_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     MAX_BUFFER_DELAY_FIELD_NUMBER: _builtins.int
+    PRONUNCIATIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def voice(self) -> Global___VoiceSelection:
         """Who speaks. Default: the server's default voice and model."""
@@ -253,6 +365,10 @@ class StreamingSynthesizeConfig(_message.Message):
         seconds. Default: 1 second. Shorter answers sooner, longer sounds better.
         """
 
+    @_builtins.property
+    def pronunciations(self) -> _containers.RepeatedCompositeFieldContainer[Global___CustomPronunciation]:
+        """How words are to be said, at most 100. Default: as the model says them."""
+
     def __init__(
         self,
         *,
@@ -260,10 +376,11 @@ class StreamingSynthesizeConfig(_message.Message):
         audio_config: Global___AudioConfig | None = ...,
         options: Global___SynthesisOptions | None = ...,
         max_buffer_delay: _duration_pb2.Duration | None = ...,
+        pronunciations: _abc.Iterable[Global___CustomPronunciation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "max_buffer_delay", b"max_buffer_delay", "options", b"options", "voice", b"voice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "max_buffer_delay", b"max_buffer_delay", "options", b"options", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "max_buffer_delay", b"max_buffer_delay", "options", b"options", "pronunciations", b"pronunciations", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -371,6 +488,7 @@ class SynthesizeRequest(_message.Message):
     VOICE_FIELD_NUMBER: _builtins.int
     AUDIO_CONFIG_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    PRONUNCIATIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def input(self) -> Global___SynthesisInput:
         """The whole text."""
@@ -387,6 +505,10 @@ class SynthesizeRequest(_message.Message):
     def options(self) -> Global___SynthesisOptions:
         """How speech is drawn from the model. Default: the model's own."""
 
+    @_builtins.property
+    def pronunciations(self) -> _containers.RepeatedCompositeFieldContainer[Global___CustomPronunciation]:
+        """How words are to be said, at most 100. Default: as the model says them."""
+
     def __init__(
         self,
         *,
@@ -394,10 +516,11 @@ class SynthesizeRequest(_message.Message):
         voice: Global___VoiceSelection | None = ...,
         audio_config: Global___AudioConfig | None = ...,
         options: Global___SynthesisOptions | None = ...,
+        pronunciations: _abc.Iterable[Global___CustomPronunciation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "input", b"input", "options", b"options", "voice", b"voice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "input", b"input", "options", b"options", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "input", b"input", "options", b"options", "pronunciations", b"pronunciations", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -471,6 +594,7 @@ class SynthesisStarted(_message.Message):
     AUDIO_ENCODING_FIELD_NUMBER: _builtins.int
     SAMPLE_RATE_HERTZ_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    WATERMARKED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The call's id, as in the `x-request-id` metadata and in the server's log."""
     model: _builtins.str
@@ -480,9 +604,11 @@ class SynthesisStarted(_message.Message):
     audio_encoding: Global___AudioEncoding.ValueType
     """The encoding of every chunk; never unspecified."""
     sample_rate_hertz: _builtins.int
-    """Samples per second of every chunk, in hertz; 24000 for the models of today."""
+    """Samples per second of every chunk, in hertz."""
     seed: _builtins.int
     """The seed in use, 0 to 2^63 - 1. Send it to get the same audio again."""
+    watermarked: _builtins.bool
+    """Whether the audio carries an inaudible watermark, which `DetectWatermark` finds."""
     def __init__(
         self,
         *,
@@ -492,10 +618,11 @@ class SynthesisStarted(_message.Message):
         audio_encoding: Global___AudioEncoding.ValueType = ...,
         sample_rate_hertz: _builtins.int = ...,
         seed: _builtins.int = ...,
+        watermarked: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_encoding", b"audio_encoding", "model", b"model", "request_id", b"request_id", "sample_rate_hertz", b"sample_rate_hertz", "seed", b"seed", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_encoding", b"audio_encoding", "model", b"model", "request_id", b"request_id", "sample_rate_hertz", b"sample_rate_hertz", "seed", b"seed", "voice", b"voice", "watermarked", b"watermarked"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -503,7 +630,9 @@ Global___SynthesisStarted: _TypeAlias = SynthesisStarted  # noqa: Y015
 
 @_typing.final
 class AudioChunk(_message.Message):
-    """A stretch of sound. Chunks in the order of `sequence` follow one another without gap or overlap."""
+    """A stretch of sound. Chunks in the order of `sequence` follow one another without gap or overlap.
+    Every duration and offset of a stream is on the clock of what is heard.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -512,14 +641,18 @@ class AudioChunk(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     SEGMENT_INDEX_FIELD_NUMBER: _builtins.int
     audio_content: _builtins.bytes
-    """The samples in the encoding that `SynthesisStarted` announced; whole samples only."""
+    """The next bytes in the encoding that `SynthesisStarted` announced. Where it has samples (LINEAR16,
+    PCM, MULAW, ALAW) whole samples only; the chunks of the others join to one file.
+    """
     sequence: _builtins.int
     """Counts the chunks of the stream: 0, 1, 2 and so on."""
     segment_index: _builtins.int
     """Which utterance of the stream the sound belongs to, from 0. Long text is spoken as several."""
     @_builtins.property
     def offset(self) -> _duration_pb2.Duration:
-        """When this chunk begins, on the clock of the stream's audio, rounded to the nanosecond."""
+        """When this chunk begins, on the clock of the stream's audio, rounded to the nanosecond; with MP3,
+        OGG_OPUS and FLAC to within a frame, which is at most 0.15 seconds.
+        """
 
     def __init__(
         self,
@@ -549,7 +682,9 @@ class FlushDone(_message.Message):
     """The id the flush carried."""
     @_builtins.property
     def offset(self) -> _duration_pb2.Duration:
-        """Where the flushed speech ends, on the clock of the stream's audio."""
+        """Where the flushed speech ends, on the clock of the stream's audio. With MP3, OGG_OPUS and FLAC
+        that includes up to 0.5 seconds of silence, which push the last sound out of the encoder.
+        """
 
     def __init__(
         self,
