@@ -19,7 +19,8 @@ from chatterbox.models.families import ENGLISH, TURBO
 from chatterbox.models.s3gen.config import S3GenConfig
 from chatterbox.models.s3gen.model import S3Gen
 from chatterbox.models.voice_encoder.model import VoiceEncoder
-from chatterbox.voices.cloning import ReferenceRules, clone, loudness_gain
+from chatterbox.voices.cloning import clone, loudness_gain
+from chatterbox.voices.rules import ReferenceRules
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two busy cores are enough
 

@@ -51,14 +51,18 @@ class Errand:
 
     def fail(self, error: Exception) -> None:
         """End it with an error."""
-        self._post(lambda: self.result.done() or self.result.set_exception(error))
+        self._post(lambda: self.result.set_exception(error))
 
     def _settle(self, value: Any) -> None:
-        self._post(lambda: self.result.done() or self.result.set_result(value))
+        self._post(lambda: self.result.set_result(value))
 
-    def _post(self, act: Callable[[], object]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            self.result.get_loop().call_soon_threadsafe(act)
+    def _post(self, settle: Callable[[], None]) -> None:
+        def settle_if_awaited() -> None:
+            if not self.result.done():  # whoever waited may have left
+                settle()
+
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self.result.get_loop().call_soon_threadsafe(settle_if_awaited)
 
 
 class Errands:

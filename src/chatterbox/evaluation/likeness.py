@@ -16,7 +16,7 @@ from chatterbox.models.checkpoint import VOICE_ENCODER_NAMES, load_strict
 from chatterbox.models.families import TINY
 from chatterbox.models.voice_encoder.features import at_level
 from chatterbox.models.voice_encoder.model import VoiceEncoder
-from chatterbox.voices.cloning import TINY_SPEAKER_DBFS
+from chatterbox.voices.rules import TINY_SPEAKER_DBFS
 
 _RATE_HZ = 16_000
 

@@ -6,7 +6,7 @@ prompt is the tokens of its first seconds, S3Gen keeps its first ten seconds.
 
 import math
 import warnings
-from dataclasses import dataclass
+from collections.abc import Generator
 
 import numpy as np
 import pyloudnorm
@@ -16,10 +16,10 @@ from chatterbox.audio import resample
 from chatterbox.audio.clip import Clip
 from chatterbox.errors import InvalidRequest
 from chatterbox.models.conditioning import Conditioning, S3GenConditioning, T3Conditioning
-from chatterbox.models.families import NANO, TINY, TURBO, Family
 from chatterbox.models.s3gen.model import S3Gen
 from chatterbox.models.voice_encoder.features import at_level
 from chatterbox.models.voice_encoder.model import VoiceEncoder
+from chatterbox.voices.rules import ReferenceRules
 
 _REFERENCE_HZ = 24000
 _LISTENING_HZ = 16000
@@ -27,29 +27,8 @@ _TOKEN_HZ = 25
 _S3GEN_REFERENCE_S = 10.0
 _LOUDNESS_BLOCK_S = 0.4  # BS.1770 measures nothing shorter
 _TARGET_LUFS = -27.0
-TINY_SPEAKER_DBFS = -30.0  # its VoiceEncoder was trained on clips of this level
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceRules:
-    """What a model family asks of a reference clip."""
-
-    prompt_tokens: int  # of T3's prompt, 25 to the second; what the clip lacks is left out
-    levelled: bool = False  # bring the clip to -27 LUFS first
-    speaker_dbfs: float | None = None  # the level at which the VoiceEncoder alone hears it
-    longer_than_s: float = 0.5
-
-    @classmethod
-    def of(cls, family: Family) -> "ReferenceRules":
-        """Turbo and Nano level what they hear and want much of it; the others take any clip."""
-        prompt_tokens = family.t3.prompt_tokens
-        if family.id in (TURBO.id, NANO.id):
-            return cls(prompt_tokens=prompt_tokens, levelled=True, longer_than_s=5.0)
-        level = TINY_SPEAKER_DBFS if family.id == TINY.id else None
-        return cls(prompt_tokens=prompt_tokens, speaker_dbfs=level)
-
-
-@torch.inference_mode()
 def clone(
     clip: Clip, rules: ReferenceRules, *, voice_encoder: VoiceEncoder, s3gen: S3Gen
 ) -> Conditioning:
@@ -57,6 +36,20 @@ def clone(
 
     Raises InvalidRequest when the clip is too short for the family or holds no numbers.
     """
+    pieces = clone_in_pieces(clip, rules, voice_encoder=voice_encoder, s3gen=s3gen)
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            voice: Conditioning = end.value
+            return voice
+
+
+@torch.inference_mode()
+def clone_in_pieces(
+    clip: Clip, rules: ReferenceRules, *, voice_encoder: VoiceEncoder, s3gen: S3Gen
+) -> Generator[None, None, Conditioning]:
+    """`clone`, stopping after each network, so that a device can do something else in between."""
     _check_reference(clip, rules)
     reference = resample.soxr(clip, _REFERENCE_HZ)
     if rules.levelled:
@@ -66,11 +59,13 @@ def clone(
     wav = torch.from_numpy(reference.samples[: int(_S3GEN_REFERENCE_S * _REFERENCE_HZ)])
     heard = listened if rules.speaker_dbfs is None else at_level(listened, rules.speaker_dbfs)
     speaker = voice_encoder.embed(heard)[None]
+    yield
     x_vector = speaker if s3gen.speaker_encoder is None else None
     prompt = torch.zeros(1, 0, dtype=torch.long, device=device)
     if rules.prompt_tokens > 0:
         opening = listened[: rules.prompt_tokens * _LISTENING_HZ // _TOKEN_HZ]
         prompt = s3gen.tokenizer.tokenize(opening[None], max_tokens=rules.prompt_tokens)
+        yield
     return Conditioning(
         t3=T3Conditioning(speaker_embedding=speaker, prompt_tokens=prompt),
         s3gen=s3gen.embed_reference(wav[None].to(device), _REFERENCE_HZ, x_vector),

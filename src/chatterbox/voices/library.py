@@ -1,29 +1,44 @@
-"""VoiceLibrary: the voices at hand, one folder per voice.
+"""VoiceLibrary: the voices at hand, from folders that came with the installation and a store."""
 
-    <root>/<id>/voice.json                    name, description, language, gender, families
-    <root>/<id>/conditioning.safetensors      what the models hear of it
-
-A voice that serves several families may keep one `conditioning.<family>.safetensors` for each.
-"""
-
-import json
 import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Iterable
+import time
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from chatterbox.errors import CheckpointError, InvalidRequest, NotFound
-from chatterbox.voices.voice import VOICE_ID, Voice, check_voice_id
+from chatterbox.audio.clip import Clip
+from chatterbox.errors import (
+    AlreadyExists,
+    CheckpointError,
+    InvalidRequest,
+    NotFound,
+    ReadOnly,
+    StorageFailed,
+)
+from chatterbox.voices.cache import ConditioningCache
+from chatterbox.voices.facts import read_voice, voice_json
+from chatterbox.voices.folder_store import FolderStore
+from chatterbox.voices.store import (
+    CONDITIONING,
+    REFERENCE,
+    VOICE_JSON,
+    VoiceStore,
+    conditioning_name,
+)
+from chatterbox.voices.tensors import read_conditioning, read_reference
+from chatterbox.voices.voice import Voice, check_voice_id
 
 if TYPE_CHECKING:
     from chatterbox.models.conditioning import Conditioning
 
 log = logging.getLogger(__name__)
 
-RESIDENT_CONDITIONINGS = 64  # kept in memory; well under 1 MB each
+POLL_S = 0.5  # between two looks at the stores while they are watched
+RESCAN_S = 10.0  # after which every voice is looked at, whatever a store says
 
 
 def bundled_voices() -> Path:
@@ -32,108 +47,231 @@ def bundled_voices() -> Path:
 
 
 class VoiceLibrary:
-    """Lists voices and loads their conditioning. Earlier roots win; safe from any thread.
+    """Lists voices, loads what models hear of them, and keeps new ones. Safe from any thread.
 
-    Folders are read when asked for, so that a voice added to a root is there at once.
+    The store wins over the roots, and earlier roots over later ones. While `watching`, a thread looks at the stores and reading a voice's facts
+    touches no disk; otherwise they are looked at when asked for. A voice that is added, here or by
+    another process, is there at once or within `POLL_S`.
     """
 
-    def __init__(self, roots: Iterable[Path] | None = None) -> None:
-        self._roots = tuple(roots) if roots is not None else (bundled_voices(),)
-        self._resident: OrderedDict[tuple[str, str], Conditioning] = OrderedDict()
-        self._lock = threading.Lock()
+    def __init__(
+        self, roots: Iterable[Path] | None = None, *, store: VoiceStore | None = None
+    ) -> None:
+        """`roots` are read only, by default the bundled voices alone; new voices go to `store`."""
+        folders = tuple(roots) if roots is not None else (bundled_voices(),)
+        fixed = [FolderStore(root, is_read_only=True) for root in folders]
+        self.cache = ConditioningCache()
+        self._store = store
+        # What users have made is not hidden by what a later version brings along.
+        self._shelves = tuple(_Shelf(each) for each in (*([store] if store else []), *fixed))
+        self._watcher: threading.Thread | None = None
+        self._looking = threading.Lock()
 
     def list(self) -> tuple[Voice, ...]:
         """Every voice, by id. A folder without a readable voice.json is passed over."""
-        ids = {
-            folder.name
-            for root in self._roots
-            if root.is_dir()
-            for folder in root.iterdir()
-            if VOICE_ID.fullmatch(folder.name) and (folder / "voice.json").is_file()
-        }
-        voices = []
-        for voice_id in sorted(ids):
-            try:
-                voices.append(self.get(voice_id))
-            except CheckpointError as error:  # one bad folder must not hide the others
-                log.warning("a voice is passed over: %s", error)
-        return tuple(voices)
+        found: dict[str, Voice] = {}
+        for shelf in reversed(self._fresh()):
+            found |= {
+                voice_id: voice
+                for voice_id, voice in shelf.voices.items()
+                if isinstance(voice, Voice)
+            }
+        return tuple(found[voice_id] for voice_id in sorted(found))
 
     def get(self, voice_id: str) -> Voice:
         """One voice. Raises NotFound, or InvalidRequest for what cannot be an id."""
-        return _read_voice(self._folder(voice_id))
+        return self._find(voice_id)[0]
 
     def default_for(self, family: str) -> Voice:
-        """The voice spoken with when none is named: the first by id that suits the family."""
-        for voice in self.list():
-            if family in voice.families:
-                return voice
-        raise NotFound(f"no voice speaks with the model {family!r}", resource="voices/-")
+        """The voice spoken with when none is named: the first by id that suits the family.
+
+        One that came with the installation, if any suits: the default is not for users to change.
+        """
+        fitting = [voice for voice in self.list() if voice.suits(family)]
+        if not fitting:
+            raise NotFound(f"no voice speaks with the model {family!r}", resource="voices/-")
+        return min(fitting, key=lambda voice: (not voice.is_read_only, voice.id))
 
     def conditioning(self, voice_id: str, family: str) -> "Conditioning":
-        """What a voice contributes to a family's models, on the CPU.
+        """What a voice contributes to a family's models, as it was stored, on the CPU.
 
-        Raises NotFound, InvalidRequest when the voice does not suit the family, or
-        CheckpointError when its file cannot be read.
+        Raises NotFound, InvalidRequest when nothing is stored for the family, or CheckpointError
+        when its file cannot be read.
         """
-        key = (voice_id, family)
-        with self._lock:
-            if key in self._resident:
-                self._resident.move_to_end(key)
-                return self._resident[key]
-        folder = self._folder(voice_id)
-        if family not in _read_voice(folder).families:
-            raise InvalidRequest(
-                f"the voice {voice_id!r} does not speak with the model {family!r}",
-                field="voice",
-                reason="VOICE_MODEL_MISMATCH",
-            )
-        loaded = _read_conditioning(folder, family)
-        with self._lock:
-            self._resident[key] = loaded
-            while len(self._resident) > RESIDENT_CONDITIONINGS:
-                self._resident.popitem(last=False)
-        return loaded
+        voice, store = self._find(voice_id)
+        if family not in voice.families:
+            raise mismatch(voice, family)
+        # A voice that is replaced by another of its id has another time.
+        key = (f"{voice_id}@{voice.updated_s}", family)
+        kept = self.cache.recall(key)
+        if kept is None:
+            kept = read_conditioning(_stored_conditioning(store, voice_id, family), family)
+            self.cache.keep(key, kept, voice_id=voice_id)
+        return kept
+
+    def reference(self, voice: Voice) -> Clip:
+        """The recording a voice is made from; raises NotFound or CheckpointError."""
+        return read_reference(self._find(voice.id)[1].read(voice.id, REFERENCE))
 
     def resident(self) -> tuple[str, ...]:
         """Ids of the voices whose conditioning is in memory, in their order."""
-        with self._lock:
-            return tuple(sorted({voice_id for voice_id, _ in self._resident}))
+        return self.cache.voice_ids()
 
-    def _folder(self, voice_id: str) -> Path:
+    def files(self, voice_id: str) -> dict[str, bytes]:
+        """Everything that is stored of a voice; raises NotFound."""
+        _, store = self._find(voice_id)
+        return {name: store.read(voice_id, name) for name in store.names(voice_id)}
+
+    def check_new(self, voice_id: str) -> None:
+        """Raise what `add` would raise because of the id: AlreadyExists, ReadOnly, InvalidRequest."""
+        check_voice_id(voice_id, field="voice_id")
+        if self._store is None:
+            raise ReadOnly("this server keeps no voices: it was given no folder for them")
+        if any(voice_id in shelf.voices for shelf in self._fresh()):
+            raise AlreadyExists(
+                f"there is a voice {voice_id!r} already", resource=f"voices/{voice_id}"
+            )
+
+    def add(self, voice: Voice, files: Mapping[str, bytes]) -> Voice:
+        """Keep a new voice with its recording or conditioning; returns it as it is kept.
+
+        Raises what `check_new` raises, StorageFull or StorageFailed; nothing is kept then.
+        """
+        self.check_new(voice.id)
+        assert self._store is not None, "checked"
+        now_s = _now_s()
+        kept = replace(voice, created_s=now_s, updated_s=now_s)
+        self._store.create(voice.id, {VOICE_JSON: voice_json(kept), **files})
+        self.look()
+        return kept
+
+    def update(self, voice_id: str, changes: Mapping[str, Any]) -> Voice:
+        """Change facts of a voice; raises NotFound, ReadOnly, StorageFull or StorageFailed."""
+        store = self._find_changeable(voice_id)
+        # As it is now, which may be newer than what was seen last.
+        voice = read_voice(voice_id, store.read(voice_id, VOICE_JSON), is_read_only=False)
+        changed = replace(voice, **changes, updated_s=_now_s())
+        store.replace(voice_id, VOICE_JSON, voice_json(changed))
+        self.look()
+        return changed
+
+    def delete(self, voice_id: str) -> None:
+        """Remove a voice; raises NotFound, ReadOnly or StorageFailed."""
+        self._find_changeable(voice_id).delete(voice_id)
+        self.look()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Look at the stores every `POLL_S` on a thread of its own while the context lasts."""
+        stopped = threading.Event()
+
+        def watch() -> None:
+            while not stopped.wait(POLL_S):
+                self.look()
+
+        self.look()
+        self._watcher = threading.Thread(target=watch, name="voices", daemon=True)
+        self._watcher.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            self._watcher = None
+
+    def look(self) -> None:
+        """See now what has changed in the stores."""
+        with self._looking:
+            for shelf in self._shelves:
+                shelf.look()
+
+    def _fresh(self) -> "tuple[_Shelf, ...]":
+        if self._watcher is None:
+            self.look()
+        return self._shelves
+
+    def _find(self, voice_id: str) -> tuple[Voice, VoiceStore]:
         check_voice_id(voice_id)
-        for root in self._roots:
-            if (root / voice_id / "voice.json").is_file():
-                return root / voice_id
+        for shelf in self._fresh():
+            found = shelf.voices.get(voice_id)
+            if isinstance(found, Voice):
+                return found, shelf.store
+            if found is not None:
+                raise type(found)(found.message)
         raise NotFound(f"there is no voice {voice_id!r}", resource=f"voices/{voice_id}")
 
-
-def _read_voice(folder: Path) -> Voice:
-    path = folder / "voice.json"
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        return Voice(
-            id=folder.name,
-            display_name=str(facts.get("display_name") or folder.name.title()),
-            description=str(facts.get("description", "")),
-            language=str(facts.get("language", "en")),
-            gender=str(facts.get("gender", "")),
-            families=tuple(str(family) for family in facts["families"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} does not describe a voice: {error!r}") from error
+    def _find_changeable(self, voice_id: str) -> VoiceStore:
+        _, store = self._find(voice_id)
+        if store.is_read_only:
+            raise ReadOnly(f"the voice {voice_id!r} came with the installation and stays as it is")
+        return store
 
 
-def _read_conditioning(folder: Path, family: str) -> "Conditioning":
-    # Here and not above: whoever only lists voices should not wait for torch.
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+class _Shelf:
+    """The voices of one store as they were seen last; replaced as a whole, never changed."""
 
-    from chatterbox.models.conditioning import Conditioning
+    def __init__(self, store: VoiceStore) -> None:
+        self.store = store
+        self.voices: Mapping[str, Voice | CheckpointError | StorageFailed] = {}
+        self._stamps: Mapping[str, Hashable] = {}
+        self._generation: Hashable | None = None
+        self._scanned_s = 0.0
+        self._problem = ""
 
-    own = folder / f"conditioning.{family}.safetensors"
-    path = own if own.is_file() else folder / "conditioning.safetensors"
-    try:
-        return Conditioning.from_tensors(load_file(path))
-    except (OSError, SafetensorError, KeyError) as error:
-        raise CheckpointError(f"{path} cannot be read as a voice: {error!r}") from error
+    def look(self) -> None:
+        """Read what has changed. A store that cannot be reached leaves everything as it was."""
+        try:
+            generation = self.store.generation()
+            is_old = time.monotonic() - self._scanned_s > RESCAN_S
+            if generation is None or generation != self._generation or is_old:
+                self._scan()
+                self._generation = generation
+            self._problem = ""
+        except StorageFailed as error:
+            if error.message != self._problem:  # once, and not twice a second
+                log.warning("voices cannot be looked at: %s", error.message)
+            self._problem = error.message
+
+    def _scan(self) -> None:
+        stamps = self.store.stamps()
+        voices: dict[str, Voice | CheckpointError | StorageFailed] = {}
+        for voice_id, stamp in stamps.items():
+            known = self.voices.get(voice_id)
+            is_sure = isinstance(known, Voice | CheckpointError)
+            if known is not None and is_sure and stamp == self._stamps.get(voice_id):
+                voices[voice_id] = known
+            else:
+                with suppress(NotFound):  # removed since it was listed
+                    voices[voice_id] = self._read(voice_id)
+        self.voices = voices
+        self._stamps, self._scanned_s = stamps, time.monotonic()
+
+    def _read(self, voice_id: str) -> Voice | CheckpointError | StorageFailed:
+        try:
+            content = self.store.read(voice_id, VOICE_JSON)
+            return read_voice(voice_id, content, is_read_only=self.store.is_read_only)
+        except (CheckpointError, StorageFailed) as error:  # it must not hide the others
+            log.warning("a voice is passed over: %s", error)
+            return error
+
+
+def _now_s() -> float:
+    """The time as it is kept: to the millisecond."""
+    return round(time.time(), 3)
+
+
+def mismatch(voice: Voice, family: str) -> InvalidRequest:
+    """Why a voice cannot be spoken with by a family."""
+    return InvalidRequest(
+        f"the voice {voice.id!r} does not speak with the model {family!r}",
+        field="voice",
+        reason="VOICE_MODEL_MISMATCH",
+    )
+
+
+def _stored_conditioning(store: VoiceStore, voice_id: str, family: str) -> bytes:
+    """The family's own file, or else the one for all."""
+    names = store.names(voice_id)
+    for name in (conditioning_name(family), CONDITIONING):
+        if name in names:
+            return store.read(voice_id, name)
+    raise CheckpointError(f"the voice {voice_id!r} has no {CONDITIONING}")

@@ -13,12 +13,12 @@ from chatterbox.models.s3gen.config import S3GenConfig
 from chatterbox.models.s3gen.model import S3Gen
 from chatterbox.models.voice_encoder.model import VoiceEncoder
 from chatterbox.voices.cloning import (
-    ReferenceRules,
     clone,
     convert_voice,
     loudness_gain,
     speech_tokens,
 )
+from chatterbox.voices.rules import ReferenceRules
 
 RULES = ReferenceRules.of(TINY)
 
