@@ -1,7 +1,7 @@
 /** What every call has: its options, its headers, and errors of this package. */
 
 import type { CallOptions as ConnectOptions } from '@connectrpc/connect';
-import { chatterboxErrorOf } from './errors.js';
+import { callErrorOf } from './errors.js';
 
 /** Options of one call. */
 export interface CallOptions {
@@ -38,7 +38,7 @@ export class Caller {
       const timeoutMs = options.timeoutMs ?? UNARY_TIMEOUT_MS;
       return await method(await this.connectOptions({ ...options, timeoutMs }));
     } catch (reason) {
-      throw chatterboxErrorOf(reason);
+      throw callErrorOf(reason, options.signal);
     }
   }
 

@@ -79,6 +79,15 @@ export function chatterboxErrorOf(value: unknown): ChatterboxError {
   });
 }
 
+/** The error of a call that nobody but the owner of `signal` can have cancelled. */
+export function callErrorOf(value: unknown, signal: AbortSignal | undefined): ChatterboxError {
+  const error = chatterboxErrorOf(value);
+  if (error.kind !== 'cancelled' || signal?.aborted) return error;
+  // Node's HTTP/2 says "cancelled" where a connection broke.
+  const lost = { kind: 'unavailable', retryAfterMs: DEFAULT_RETRY_MS } as const;
+  return failure(lost, 'the connection was lost', { cause: value });
+}
+
 /** A new error of one kind. */
 export function failure(
   details: ErrorDetails,
@@ -122,9 +131,10 @@ function detailsOf(error: ConnectError, isFromServer: boolean): ErrorDetails {
   }
 }
 
-/** Whether the way to the server broke, as `fetch` (TypeError) and Node's HTTP/2 (ABORTED) say it. */
-function isLostConnection(error: ConnectError): boolean {
-  return error.cause instanceof TypeError || error.code === Code.Aborted;
+/** Whether the way to the server broke, as `fetch` (TypeError) and Node's HTTP/2 say it. */
+function isLostConnection({ cause, code }: ConnectError): boolean {
+  const nodeCode = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  return cause instanceof TypeError || code === Code.Aborted || nodeCode.startsWith('ERR_HTTP2_');
 }
 
 function fieldOf(error: ConnectError): string {

@@ -2,7 +2,7 @@
 
 import { Code, ConnectError } from '@connectrpc/connect';
 import { Deferred } from './deferred.js';
-import { chatterboxErrorOf, failure } from './errors.js';
+import { callErrorOf, failure } from './errors.js';
 import type { StreamingSynthesizeResponse } from './gen/chatterbox/v1/synthesis_pb.js';
 import { joinSamples, type Pcm } from './pcm.js';
 import {
@@ -165,7 +165,7 @@ export class Speech implements AsyncIterable<Int16Array<ArrayBuffer>> {
   ): AsyncGenerator<SpeechEvent, void> {
     const cancel = (): void => {
       this.#call.abort(signal?.reason);
-      this.#fail(chatterboxErrorOf(ConnectError.from(signal?.reason, Code.Canceled)));
+      this.#fail(callErrorOf(ConnectError.from(signal?.reason, Code.Canceled), signal));
     };
     const fail = (reason: unknown): void => {
       this.#sourceError = { reason };
@@ -183,7 +183,7 @@ export class Speech implements AsyncIterable<Int16Array<ArrayBuffer>> {
       this.#fail(failure({ kind: 'internal' }, 'the stream ended before its summary'));
       await this.summary;
     } catch (reason) {
-      throw this.#fail(this.#sourceError?.reason ?? chatterboxErrorOf(reason));
+      throw this.#fail(this.#sourceError?.reason ?? callErrorOf(reason, this.#call.signal));
     } finally {
       signal?.removeEventListener('abort', cancel);
       this.#call.abort();

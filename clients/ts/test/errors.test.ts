@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { describe, expect, test } from 'vitest';
+import { callErrorOf } from '../src/errors.js';
 import {
   BadRequestSchema,
   ErrorInfoSchema,
@@ -69,6 +70,15 @@ describe('an error', () => {
     expect(failed(Code.Aborted, info('SESSION_IDLE')).kind).toBe('timeout');
     expect(failed(Code.Aborted).kind).toBe('unavailable');
     expect(chatterboxErrorOf(new TypeError('fetch failed')).kind).toBe('unavailable');
+    const reset = Object.assign(new Error('closed'), { code: 'ERR_HTTP2_STREAM_ERROR' });
+    const wire = new ConnectError('closed', Code.Internal, undefined, undefined, reset);
+    expect(chatterboxErrorOf(wire).kind).toBe('unavailable');
+  });
+
+  test('is a cancellation only where somebody here cancelled', () => {
+    const wire = new ConnectError('closed', Code.Canceled);
+    expect(callErrorOf(wire, AbortSignal.abort()).kind).toBe('cancelled');
+    expect(callErrorOf(wire, undefined)).toMatchObject({ kind: 'unavailable', cause: wire });
   });
 
   test('keeps the call that the headers name, and its cause', () => {

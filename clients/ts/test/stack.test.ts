@@ -28,12 +28,13 @@ describe.skipIf(baseUrl === '').each([
   ['gRPC', node],
 ])('over %s', (_name, chatterbox) => {
   test('a text is spoken, the same for the same seed', async () => {
-    const request = { text: 'Hello there.', voice: 'ada', options: { seed: 7 } };
+    const [voice] = await chatterbox.voices.list();
+    const request = { text: 'Hello there.', voice: voice?.id, options: { seed: 7 } };
     const [first, second] = await Promise.all([
       chatterbox.speak(request).collect(),
       chatterbox.speak(request).collect(),
     ]);
-    expect(first.started).toMatchObject({ voice: 'voices/ada', seed: 7n });
+    expect(first.started).toMatchObject({ voice: voice?.name, seed: 7n });
     expect(first.samples.length).toBeGreaterThan(first.sampleRateHz / 10);
     expect(first.samples).toEqual(second.samples);
     const durationMs = (first.samples.length / first.sampleRateHz) * 1_000;
@@ -85,7 +86,7 @@ describe.skipIf(baseUrl === '').each([
     });
     expect(await errorOf(chatterbox.speak('', call).collect())).toMatchObject({
       kind: 'invalid',
-      reason: 'REQUIRED',
+      reason: 'NOTHING_TO_SPEAK',
     });
   });
 
@@ -130,7 +131,7 @@ describe.skipIf(baseUrl === '')('live', () => {
     }
     let samples = 0;
     for await (const block of node.speakLive(inputs(), { options: { seed: 1n } })) {
-      if (samples === 0) expect(written).toBe(3);
+      if (samples === 0) expect(written).toBeLessThan(4);
       samples += block.length;
       heardFirst?.();
     }
