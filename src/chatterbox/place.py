@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from chatterbox.account import Balance
 from chatterbox.engine.sequence import Bookmark
-from chatterbox.speech import Interrupted, Warned
+from chatterbox.speech import Interrupted, Silence, Warned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,15 @@ class Notice:
     event: Interrupted | Warned
 
 
-Line = Passage | FlushMark | Notice
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Silence whose turn has not come."""
+
+    seconds: float
+    kind: Silence
+
+
+Line = Passage | FlushMark | Notice | Pause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +68,7 @@ class SpeechPlace:
     inputs_taken: int = 0  # of a live stream: not needed again
     characters_taken: int = 0
     pending_text: str = ""  # taken, and not an utterance yet
+    said_text: str = ""  # the end of the utterance before it
 
 
 class Journal:

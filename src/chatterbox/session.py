@@ -7,7 +7,7 @@ Both sides run on one event loop.
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,13 +20,22 @@ from chatterbox.engine.listener import Listener
 from chatterbox.engine.sequence import Bookmark, Finish
 from chatterbox.engine.stream import SpeechStream
 from chatterbox.errors import InvalidRequest, Overloaded
-from chatterbox.place import FlushMark, Line, Notice, Passage, SessionPlace
-from chatterbox.speech import Audio, FlushDone, Interrupted, SpeechEvent, Warned
+from chatterbox.place import FlushMark, Line, Notice, Passage, Pause, SessionPlace
+from chatterbox.speech import (
+    Audio,
+    FlushDone,
+    Interrupted,
+    Silence,
+    SpeechEvent,
+    UtteranceDone,
+    Warned,
+)
+from chatterbox.text.markup import AskedPause, Remark
+from chatterbox.text.script import BoundaryPause, Step, Words
 from chatterbox.text.segment import is_speakable
 
 MAX_IN_FLIGHT = 2  # the utterance being heard and the one after it, so that no gap opens
 MAX_PENDING_LINES = 10_000  # utterances, flushes and warnings not yet delivered
-GAP_S = 0.08  # of silence between two utterances, beside what the model itself leaves
 MAX_HEARD_KEPT = 100  # texts that an interrupt on another server can still call unheard
 PATIENCE_S = 30.0  # how long a stream that has begun waits for a place in a full engine
 
@@ -58,6 +67,15 @@ class _Spoken:
 
 
 @dataclass(eq=False, slots=True)
+class _Silent:
+    """Silence of some seconds; what only divides is left out where nothing was said before."""
+
+    seconds: float
+    kind: Silence
+    given_s: float
+
+
+@dataclass(eq=False, slots=True)
 class _Flushed:
     """Once this line is reached, everything before it has been heard."""
 
@@ -71,7 +89,7 @@ class _Note:
     event: Interrupted | Warned
 
 
-_Line = _Spoken | _Flushed | _Note
+_Line = _Spoken | _Silent | _Flushed | _Note
 
 
 class Session:
@@ -90,6 +108,7 @@ class Session:
         self._refusal: InvalidRequest | None = None
         self._passed: _Line | None = None  # one whose only event was given
         self._is_over = False
+        self._has_spoken = False  # since the last silence
         # Those heard at least in part since the last interrupt: text, and where it began.
         self._begun: list[tuple[str, int]] = []
         self._listener = Listener()  # as the engine knows whoever hears this
@@ -101,18 +120,28 @@ class Session:
         """Start the clock, and count what the caller sent."""
         self._account.text_arrived(character_count)
 
-    def say(self, utterances: list[str]) -> None:
-        """Add utterances; those without anything to speak become warnings."""
-        for text in utterances:
-            if is_speakable(text):
-                segment = self._account.segment_count
-                self._write(_Spoken(text, segment, given_s=time.monotonic()))
-                self._listener.unsaid_s += _expected_s(text)
-                self._account.segment_count += 1
-            else:
-                shown = text if len(text) <= 40 else f"{text[:40]}..."
-                self.warn("NOTHING_TO_SPEAK", f"{shown!r} holds nothing to speak and was skipped")
+    def say(self, steps: Iterable[Step]) -> None:
+        """Add steps of a text; utterances without anything to speak become warnings."""
+        for step in steps:
+            match step:
+                case Words(text):
+                    self._say(text)
+                case BoundaryPause(seconds):
+                    self._write(_Silent(seconds, Silence.BOUNDARY, given_s=time.monotonic()))
+                case AskedPause(seconds):
+                    self._write(_Silent(seconds, Silence.ASKED, given_s=time.monotonic()))
+                case Remark(code, message):
+                    self.warn(code, message)
         self._submit_ahead()
+
+    def _say(self, text: str) -> None:
+        if not is_speakable(text):
+            shown = text if len(text) <= 40 else f"{text[:40]}..."
+            self.warn("NOTHING_TO_SPEAK", f"{shown!r} holds nothing to speak and was skipped")
+            return
+        self._write(_Spoken(text, self._account.segment_count, given_s=time.monotonic()))
+        self._listener.unsaid_s += _expected_s(text)
+        self._account.segment_count += 1
 
     def warn(self, code: str, message: str) -> None:
         """Add a warning, to be given in its place between the audio."""
@@ -217,6 +246,10 @@ class Session:
         if isinstance(line, _Note):
             yield line.event
             return
+        if isinstance(line, _Silent):
+            if line.kind is Silence.ASKED or self._has_spoken:
+                yield self._silence(line)
+            return
         stream = await self._stream_of(line)
         if stream is None:
             return
@@ -228,6 +261,9 @@ class Session:
             self._insert("UTTERANCE_SKIPPED", f"utterance {line.segment}: {refusal.message}")
         else:
             self._account_for(line, stream)
+            if stream.outcome is not None:
+                self._passed = line
+                yield UtteranceDone(line.segment)
 
     def _submit_ahead(self) -> None:
         """Keep up to MAX_IN_FLIGHT utterances with the engine; a full one is asked again later."""
@@ -264,9 +300,8 @@ class Session:
 
     def _audio(self, line: _Spoken, clip: Clip) -> Audio:
         if line.begun_at is None:
-            if self._account.offset > 0:
-                clip = stitch.join(stitch.silence(clip.sample_rate_hz, seconds=GAP_S), clip)
             line.begun_at = self._account.offset
+            self._has_spoken = True
             self._begun.append((line.text, line.begun_at))
         audio = Audio(
             clip=clip,
@@ -275,6 +310,19 @@ class Session:
             segment=line.segment,
         )
         self._account.delivered(len(clip), owed_since_s=max(self._asked_s, line.given_s))
+        return audio
+
+    def _silence(self, line: _Silent) -> Audio:
+        coming = (later.segment for later in self._script if isinstance(later, _Spoken))
+        audio = Audio(
+            clip=stitch.silence(self._rate, seconds=line.seconds),
+            sequence=self._account.sequence,
+            offset_samples=self._account.offset,
+            segment=max(0, next(coming, self._account.segment_count) - 1),
+            silence=line.kind,
+        )
+        self._has_spoken = False
+        self._account.delivered(len(audio.clip), owed_since_s=max(self._asked_s, line.given_s))
         return audio
 
     def _account_for(self, line: _Spoken, stream: SpeechStream) -> None:
@@ -307,6 +355,7 @@ class Session:
         """Go on from a place of another session, before anything else is asked of this one."""
         self._account = Account(place.balance, sample_rate_hz=self._rate)
         self._is_over = place.is_over
+        self._has_spoken = self._account.offset > 0
         self._begun = list(place.heard)
         self._listener = Listener(has_heard=self._account.offset > 0)
         self._listener.clock.runs_dry_s = self._account.playback.runs_dry_s
@@ -327,6 +376,8 @@ def _kept(line: _Line) -> Line:
                 begun_at=line.begun_at,
                 bookmark=line.bookmark,
             )
+        case _Silent():
+            return Pause(line.seconds, line.kind)
         case _Flushed():
             return FlushMark(line.flush_id)
         case _Note():
@@ -343,6 +394,8 @@ def _restored(line: Line) -> _Line:
                 begun_at=line.begun_at,
                 begun=line.bookmark,
             )
+        case Pause():
+            return _Silent(line.seconds, line.kind, given_s=time.monotonic())
         case FlushMark():
             return _Flushed(line.flush_id)
         case Notice():

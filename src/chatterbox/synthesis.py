@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 from chatterbox.engine.listener import Listener
 from chatterbox.engine.protocol import Engine, FamilyInfo
@@ -25,9 +26,14 @@ from chatterbox.speech import (
     Started,
     TextFragment,
 )
-from chatterbox.text.segment import LiveSegmenter, is_speakable, segments
-from chatterbox.voices.library import VoiceLibrary
+from chatterbox.text.pronunciation import Lexicon
+from chatterbox.text.script import LiveScript, Step, Wording, has_lines, script_of
+from chatterbox.voices.cloner import Cloner
+from chatterbox.voices.library import VoiceLibrary, mismatch
 from chatterbox.voices.voice import Voice
+
+if TYPE_CHECKING:
+    from chatterbox.models.conditioning import Conditioning
 
 _SEED_STEP = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: neighbours get distant seeds
 _SEED_MASK = 2**63 - 1
@@ -43,6 +49,8 @@ class _Cast:
     sampling: Sampling  # with its seed
     seed: int
     ignored: tuple[str, ...]  # parameters the caller set and the family does not know
+    heard: "Conditioning | None" = None  # of a voice that is a recording
+    wording: Wording
 
 
 class Synthesizer:
@@ -51,6 +59,7 @@ class Synthesizer:
     def __init__(self, *, engine: Engine, voices: VoiceLibrary) -> None:
         self.engine = engine
         self.voices = voices
+        self._cloner = Cloner(voices, engine)
 
     async def speak(
         self,
@@ -69,13 +78,14 @@ class Synthesizer:
         EngineStopped or CheckpointError after it. Closing the generator frees the engine.
         """
         check_text(text)
-        cast = self._cast(config, begun)
+        cast = await self._listen(self._cast(config, begun), config)
+        steps = _steps(text, cast.wording) if begun is None else []
         session = self._session(cast, must_speak=True, marked=journal is not None, begun=begun)
         if journal is not None:
             journal.keep(lambda: _place(cast, session))
         if begun is None:
             session.text_arrived(len(text))
-            session.say(segments(text, cast.language))
+            session.say(steps)
         session.complete()
         try:
             session.submit_first()
@@ -102,9 +112,9 @@ class Synthesizer:
         that depends on the text (its size, a full engine) comes when that text does. An error
         raised by `inputs` ends the stream with that error.
         """
-        cast = self._cast(config, begun)
+        cast = await self._listen(self._cast(config, begun), config)
         session = self._session(cast, must_speak=False, marked=journal is not None, begun=begun)
-        listener = _Listener(session, cast.language, config.max_buffer_delay_s, begun)
+        listener = _Listener(session, cast.wording, config.max_buffer_delay_s, begun)
         if journal is not None:
             journal.keep(lambda: listener.place(_place(cast, session)))
         if begun is None:
@@ -131,21 +141,20 @@ class Synthesizer:
                 f"there is no model {family_id[:80]!r}", resource=f"models/{family_id[:80]}"
             )
         family = families[family_id]
-        if config.voice is None:
+        if config.reference_audio is not None:
+            voice = Voice(id="", display_name="", families=(family.id,))
+        elif config.voice is None:
             voice = self.voices.default_for(family.id)
         else:
             voice = self.voices.get(config.voice)
-        if family.id not in voice.families:
-            raise InvalidRequest(
-                f"the voice {voice.id!r} does not speak with the model {family.id!r}",
-                field="voice",
-                reason="VOICE_MODEL_MISMATCH",
-            )
+        if not voice.suits(family.id):
+            raise mismatch(voice, family.id)
         seed = secrets.randbelow(2**63) if config.sampling.seed is None else config.sampling.seed
+        language = _language(config.language, voice, family)
         return _Cast(
             family=family,
             voice=voice,
-            language=_language(config.language, voice, family),
+            language=language,
             sampling=replace(config.sampling, seed=seed),
             seed=seed,
             ignored=tuple(
@@ -155,7 +164,20 @@ class Synthesizer:
                 and getattr(config.sampling, parameter.name) is not None
                 and parameter.name not in family.parameters
             ),
+            wording=Wording(
+                language=language, tags=family.tags, lexicon=Lexicon(config.pronunciations)
+            ),
         )
+
+    async def _listen(self, cast: _Cast, config: SpeechConfig) -> _Cast:
+        """The cast when its voice was heard, which takes a moment if a recording is new here."""
+        if config.reference_audio is not None:
+            heard = await self._cloner.of_recording(config.reference_audio, cast.family.id)
+        elif cast.family.id not in cast.voice.families:
+            heard = await self._cloner.of_voice(cast.voice, cast.family.id)
+        else:
+            return cast
+        return replace(cast, heard=heard)
 
     def _session(
         self, cast: _Cast, *, must_speak: bool, marked: bool, begun: SpeechPlace | None
@@ -182,7 +204,9 @@ class Synthesizer:
             voice=cast.voice.id,
             language=cast.language,
             sampling=replace(cast.sampling, seed=seed),
-            conditioning=lambda: self.voices.conditioning(cast.voice.id, cast.family.id),
+            conditioning=lambda: (
+                cast.heard or self.voices.conditioning(cast.voice.id, cast.family.id)
+            ),
             listener=listener,
         )
 
@@ -193,12 +217,16 @@ class _Listener:
     def __init__(
         self,
         session: Session,
-        language: str,
+        wording: Wording,
         max_buffer_delay_s: float,
         begun: SpeechPlace | None,
     ) -> None:
         self._session = session
-        self._segmenter = LiveSegmenter(language, pending=begun.pending_text if begun else "")
+        self._script = LiveScript(
+            wording,
+            unsaid=begun.pending_text if begun else "",
+            said=begun.said_text if begun else "",
+        )
         self._max_delay_s = max_buffer_delay_s
         self._input_count = begun.inputs_taken if begun else 0
         self._character_count = begun.characters_taken if begun else 0
@@ -210,7 +238,8 @@ class _Listener:
             spoken,
             inputs_taken=self._input_count,
             characters_taken=self._character_count,
-            pending_text=self._segmenter.pending,
+            pending_text=self._script.unsaid,
+            said_text=self._script.said,
         )
 
     async def run(self, inputs: AsyncIterator[SpeechInput]) -> None:
@@ -220,7 +249,7 @@ class _Listener:
         except Exception as error:  # whatever it is belongs to whoever consumes the session
             self._session.fail(error)
         else:
-            self._session.say(self._segmenter.flush())
+            self._session.say(self._script.flush())
             self._session.complete()
 
     async def _listen(self, inputs: AsyncIterator[SpeechInput]) -> None:
@@ -236,7 +265,7 @@ class _Listener:
                         return
                     self._take(given)
                 else:
-                    self._say(self._segmenter.overdue())
+                    self._say(self._script.overdue())
                     self._buffered_since_s = time.monotonic()
         finally:
             if reading is not None:
@@ -245,7 +274,7 @@ class _Listener:
                     await reading
 
     def _time_left_s(self) -> float | None:
-        if not self._segmenter.pending.strip():
+        if not self._script.pending.strip():
             return None
         return max(0.0, self._buffered_since_s + self._max_delay_s - time.monotonic())
 
@@ -254,11 +283,11 @@ class _Listener:
         if isinstance(given, TextFragment):
             self._take_text(given.text)
         elif isinstance(given, Flush):
-            self._session.say(self._segmenter.flush())
+            self._session.say(self._script.flush())
             self._session.flush(given.flush_id)
         else:
             assert isinstance(given, Interrupt)
-            self._session.interrupt(self._segmenter.drop(), given.playback_offset_s)
+            self._session.interrupt(self._script.drop(), given.playback_offset_s)
 
     def _take_text(self, text: str) -> None:
         self._character_count += len(text)
@@ -266,15 +295,15 @@ class _Listener:
             raise _too_long(self._character_count)
         _check_encodable(text)
         self._session.text_arrived(len(text))
-        had_text = bool(self._segmenter.pending.strip())
-        ready = self._segmenter.push(text)
+        had_text = bool(self._script.pending.strip())
+        ready = self._script.push(text)
         if ready or not had_text:
             self._buffered_since_s = time.monotonic()
         self._say(ready)
 
-    def _say(self, utterances: list[str]) -> None:
-        if utterances:
-            self._session.say(utterances)
+    def _say(self, steps: list[Step]) -> None:
+        if steps:
+            self._session.say(steps)
 
 
 async def _next_input(inputs: AsyncIterator[SpeechInput]) -> SpeechInput | None:
@@ -286,12 +315,17 @@ def check_text(text: str) -> None:
     if len(text) > MAX_TEXT_CHARACTERS:
         raise _too_long(len(text))
     _check_encodable(text)
-    if not is_speakable(text):
+
+
+def _steps(text: str, wording: Wording) -> list[Step]:
+    steps = script_of(text, wording)
+    if not has_lines(steps):
         raise InvalidRequest(
             "the text holds nothing to speak: no letter and no digit",
             field="input.text",
             reason="NOTHING_TO_SPEAK",
         )
+    return steps
 
 
 def _too_long(count: int) -> InvalidRequest:

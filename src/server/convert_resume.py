@@ -2,8 +2,8 @@
 
 from chatterbox.account import Balance
 from chatterbox.engine.sequence import Bookmark, Finish
-from chatterbox.place import FlushMark, Line, Notice, Passage, SessionPlace, SpeechPlace
-from chatterbox.speech import Interrupted, Warned
+from chatterbox.place import FlushMark, Line, Notice, Passage, Pause, SessionPlace, SpeechPlace
+from chatterbox.speech import Interrupted, Silence, Warned
 from chatterbox.worker.v1 import resume_pb2 as pb
 
 _FINISHES = {
@@ -31,6 +31,7 @@ def place_message(place: SpeechPlace) -> pb.ResumeState:
         inputs_taken=place.inputs_taken,
         characters_taken=place.characters_taken,
         pending_text=place.pending_text,
+        said_text=place.said_text,
         script=[_line_message(line) for line in session.script],
         heard=[pb.HeardText(text=text, begun_at=begun_at) for text, begun_at in session.heard],
         is_over=session.is_over,
@@ -47,6 +48,9 @@ def _line_message(line: Line) -> pb.ScriptLine:
             return pb.ScriptLine(passage=passage)
         case FlushMark():
             return pb.ScriptLine(flush_id=line.flush_id)
+        case Pause():
+            is_asked = line.kind is Silence.ASKED
+            return pb.ScriptLine(pause=pb.Pause(seconds=line.seconds, is_asked=is_asked))
         case Notice(event=Warned(code=code, message=message)):
             return pb.ScriptLine(warning=pb.ResumedWarning(code=code, message=message))
         case Notice(event=event):
@@ -83,6 +87,7 @@ def place_of(message: pb.ResumeState, *, age_s: float) -> SpeechPlace:
         inputs_taken=message.inputs_taken,
         characters_taken=message.characters_taken,
         pending_text=message.pending_text,
+        said_text=message.said_text,
         session=SessionPlace(
             script=tuple(_line_of(line) for line in message.script),
             heard=tuple((each.text, each.begun_at) for each in message.heard),
@@ -102,6 +107,9 @@ def _line_of(line: pb.ScriptLine) -> Line:
                 begun_at=passage.begun_at if passage.HasField("begun_at") else None,
                 bookmark=_bookmark_of(passage.bookmark) if passage.HasField("bookmark") else None,
             )
+        case "pause":
+            kind = Silence.ASKED if line.pause.is_asked else Silence.BOUNDARY
+            return Pause(line.pause.seconds, kind)
         case "warning":
             return Notice(Warned(code=line.warning.code, message=line.warning.message))
         case "interruption":

@@ -16,7 +16,6 @@ from chatterbox.engine.protocol import FamilyInfo
 from chatterbox.engine.sequence import Sequence
 from chatterbox.engine.tone import TONE_FAMILY, ToneDevice, ToneEngine
 from chatterbox.errors import EngineStopped, InvalidRequest, NotFound, Overloaded
-from chatterbox.session import GAP_S
 from chatterbox.speech import (
     MAX_TEXT_CHARACTERS,
     Audio,
@@ -24,16 +23,20 @@ from chatterbox.speech import (
     FlushDone,
     Interrupt,
     Interrupted,
+    Pronunciation,
     Sampling,
+    Silence,
     SpeechConfig,
     SpeechEvent,
     SpeechInput,
     Started,
     Summary,
     TextFragment,
+    UtteranceDone,
     Warned,
 )
 from chatterbox.synthesis import Synthesizer
+from chatterbox.text.script import Boundary
 from chatterbox.voices.library import VoiceLibrary
 
 ENGLISH = replace(TONE_FAMILY, id="english", languages=("en",))
@@ -103,7 +106,7 @@ def assert_whole(events: list[SpeechEvent]) -> None:
 def spoken_samples(*texts: str) -> int:
     """How long these utterances sound, gaps included."""
     spoken = sum(960 * ToneDevice.token_count(text) for text in texts)
-    return spoken + round(GAP_S * 24_000) * (len(texts) - 1)
+    return spoken + round(Boundary.SENTENCE.value * 24_000) * (len(texts) - 1)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -336,9 +339,9 @@ async def test_a_flush_is_acknowledged_after_the_audio_of_its_text(voices: Voice
             tts.speak_live(
                 SEEDED,
                 given(
-                    TextFragment("First part"),
+                    TextFragment("First part."),
                     Flush("one"),
-                    TextFragment(" and the second"),
+                    TextFragment(" And the second."),
                     Flush("two"),
                     Flush("three"),
                 ),
@@ -346,8 +349,8 @@ async def test_a_flush_is_acknowledged_after_the_audio_of_its_text(voices: Voice
         )
     assert_whole(events)
     done = [event for event in events if isinstance(event, FlushDone)]
-    first = spoken_samples("First part")
-    both = spoken_samples("First part", "and the second")
+    first = spoken_samples("First part.")
+    both = spoken_samples("First part.", "And the second.")
     assert done == [
         FlushDone(flush_id="one", offset_samples=first),
         FlushDone(flush_id="two", offset_samples=both),
@@ -414,7 +417,8 @@ async def test_an_interrupt_drops_what_is_unsaid_and_the_session_goes_on(
     after = audio_of(events[place:])
     assert len({audio.segment for audio in after}) == 1
     assert sum(len(audio.clip) for audio in after) == (
-        spoken_samples("Something else entirely.") + round(GAP_S * 24_000) * bool(delivered)
+        spoken_samples("Something else entirely.")
+        + round(Boundary.SENTENCE.value * 24_000) * bool(delivered)
     )
     assert not [event for event in events if isinstance(event, FlushDone)]
 
@@ -450,7 +454,7 @@ async def test_text_with_nothing_to_speak_between_is_warned_about(voices: VoiceL
         )
     assert_whole(events)
     kinds = [type(event) for event in events if not isinstance(event, Audio)]
-    assert kinds == [Started, FlushDone, Warned, FlushDone, Summary]
+    assert kinds == [Started, UtteranceDone, FlushDone, Warned, FlushDone, Summary]
 
 
 async def test_a_session_without_text_ends_with_an_empty_summary(voices: VoiceLibrary) -> None:
@@ -546,3 +550,60 @@ async def test_the_engine_is_told_how_much_is_still_to_be_said(voices: VoiceLibr
                 break
         owed_s = tts.engine.load.queued_audio_s
     assert 0.6 < owed_s / (spoken_samples(LONG) / 24_000) < 1.2
+
+
+async def test_pauses_are_silence_of_their_kind_in_their_place(voices: VoiceLibrary) -> None:
+    first = "The first sentence is long enough to stand alone."
+    text = f"{first} [pause:1.5s] {first}\n\n{first} {first}"
+    async with synthesizer(voices) as tts:
+        events = await all_of(tts.speak(SEEDED, text))
+    assert_whole(events)
+    silences = [audio for audio in audio_of(events) if audio.silence is not None]
+    assert [(audio.silence, audio.clip.duration_s, audio.segment) for audio in silences] == [
+        (Silence.ASKED, 1.5, 0),
+        (Silence.BOUNDARY, Boundary.PARAGRAPH.value, 1),
+        (Silence.BOUNDARY, Boundary.SENTENCE.value, 2),
+    ]
+    assert not any(audio.clip.samples.any() for audio in silences)
+    done = [event.segment for event in events if isinstance(event, UtteranceDone)]
+    assert done == [0, 1, 2, 3]
+
+
+async def test_tags_are_performed_or_left_out_with_a_warning(voices: VoiceLibrary) -> None:
+    spoken: list[str] = []
+
+    class Overheard(ToneDevice):
+        def admit(self, sequence: Sequence) -> int:
+            spoken.append(sequence.utterance.text)
+            return super().admit(sequence)
+
+    family = replace(TONE_FAMILY, tags=frozenset({"laugh"}))
+    engine = DeviceEngine(Overheard((family,)))
+    await engine.start()
+    config = replace(SEEDED, pronunciations=(Pronunciation("nginx", "engine ex"),))
+    events = await all_of(
+        Synthesizer(engine=engine, voices=voices).speak(config, "[laugh] So [sigh] that is nginx.")
+    )
+    await engine.stop()
+    assert spoken == ["[laugh] So  that is engine ex."]
+    assert [event.code for event in events if isinstance(event, Warned)] == ["TAG_UNKNOWN"]
+
+
+async def test_a_text_of_pauses_alone_is_refused(voices: VoiceLibrary) -> None:
+    async with synthesizer(voices) as tts:
+        with pytest.raises(InvalidRequest) as caught:
+            await all_of(tts.speak(SEEDED, "[pause:1s] [unknown]"))
+    assert caught.value.reason == "NOTHING_TO_SPEAK"
+
+
+async def test_live_markup_may_be_cut_anywhere(voices: VoiceLibrary) -> None:
+    async with synthesizer(voices) as tts:
+        whole = await all_of(tts.speak(SEEDED, "Wait [pause:500ms] for it."))
+        pieces = [TextFragment(letter) for letter in "Wait [pause:500ms] for it."]
+        live = await all_of(tts.speak_live(SEEDED, given(*pieces)))
+    assert [audio.silence for audio in audio_of(live)] == [
+        audio.silence for audio in audio_of(whole)
+    ]
+    assert sum(len(audio.clip) for audio in audio_of(live)) == sum(
+        len(audio.clip) for audio in audio_of(whole)
+    )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chatterbox.text.segment import LiveSegmenter, is_speakable, segments
+from chatterbox.text.segment import LiveSegmenter, is_speakable, pieces, segments
 
 PROSE = (
     "Dr. Smith went to Washington. He took the 3.15 train, which was late; nobody minded! "
@@ -51,7 +51,7 @@ def live(fragments: list[str], *, overdue_every: int = 0) -> list[str]:
         spoken += segmenter.push(fragment)
         if overdue_every and count % overdue_every == 0:
             spoken += segmenter.overdue()
-    return spoken + segmenter.flush()
+    return [part for piece in spoken + segmenter.flush() if (part := piece.strip())]
 
 
 @given(text=TEXTS, limit=st.integers(20, 300))
@@ -109,13 +109,25 @@ def test_stretches_without_speech_join_a_neighbour() -> None:
     ]
 
 
+def test_a_heading_does_not_join_the_paragraph_below_it() -> None:
+    assert segments("Chapter One\n\nIt was a dark night.\nIt rained.") == [
+        "Chapter One",
+        "It was a dark night.\nIt rained.",
+    ]
+
+
+@given(text=TEXTS)
+def test_pieces_are_the_text_to_the_last_space(text: str) -> None:
+    assert "".join(pieces(text)) == text
+
+
 def test_live_text_is_spoken_as_soon_as_its_sentence_is_complete() -> None:
     segmenter = LiveSegmenter()
     assert segmenter.push("I saw Dr.") == []
     assert segmenter.push(" Smith this morn") == []
     assert segmenter.push("ing. ") == ["I saw Dr. Smith this morning."]
     assert segmenter.push("Then he le") == []
-    assert segmenter.flush() == ["Then he le"]
+    assert segmenter.flush() == [" Then he le"]
     assert segmenter.flush() == []
 
 
@@ -135,7 +147,7 @@ def test_a_long_live_sentence_is_spoken_clause_by_clause() -> None:
 def test_overdue_text_is_spoken_up_to_the_last_whole_word() -> None:
     segmenter = LiveSegmenter()
     segmenter.push("The answer is forty-t")
-    assert segmenter.overdue() == ["The answer is"]
+    assert segmenter.overdue() == ["The answer is "]
     assert segmenter.overdue() == ["forty-t"]
     assert segmenter.overdue() == []
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!chatterbox/worker/v1/resume.proto\x12\x14\x63hatterbox.worker.v1\"F\n\x0cResumeFooter\x12\x0e\n\x05state\x18\x98u \x01(\x0c\x12\x17\n\x0erequests_taken\x18\x99u \x01(\x07\x12\r\n\x04size\x18\x9au \x01(\x07\"5\n\x11SignedResumeState\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xe3\x02\n\x0bResumeState\x12\x13\n\x0b\x63\x61ll_digest\x18\x01 \x01(\x0c\x12\x14\n\x0cmade_unix_ms\x18\x02 \x01(\x03\x12\r\n\x05model\x18\x03 \x01(\t\x12\r\n\x05voice\x18\x04 \x01(\t\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12\x14\n\x0cinputs_taken\x18\x06 \x01(\r\x12\x18\n\x10\x63haracters_taken\x18\x07 \x01(\r\x12\x14\n\x0cpending_text\x18\x08 \x01(\t\x12\x30\n\x06script\x18\t \x03(\x0b\x32 .chatterbox.worker.v1.ScriptLine\x12.\n\x05heard\x18\n \x03(\x0b\x32\x1f.chatterbox.worker.v1.HeardText\x12\x0f\n\x07is_over\x18\x0b \x01(\x08\x12\x34\n\x07\x62\x61lance\x18\x0c \x01(\x0b\x32#.chatterbox.worker.v1.SpeechBalance\x12\x0e\n\x06output\x18\r \x01(\x0c\"\xd6\x01\n\nScriptLine\x12\x30\n\x07passage\x18\x01 \x01(\x0b\x32\x1d.chatterbox.worker.v1.PassageH\x00\x12\x12\n\x08\x66lush_id\x18\x02 \x01(\tH\x00\x12\x37\n\x07warning\x18\x03 \x01(\x0b\x32$.chatterbox.worker.v1.ResumedWarningH\x00\x12\x41\n\x0cinterruption\x18\x04 \x01(\x0b\x32).chatterbox.worker.v1.ResumedInterruptionH\x00\x42\x06\n\x04line\"~\n\x07Passage\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12\x15\n\x08\x62\x65gun_at\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x30\n\x08\x62ookmark\x18\x04 \x01(\x0b\x32\x1e.chatterbox.worker.v1.BookmarkB\x0b\n\t_begun_at\"\xd3\x01\n\x08\x42ookmark\x12\x0e\n\x06tokens\x18\x01 \x03(\r\x12\x14\n\x0cvoiced_count\x18\x02 \x01(\r\x12\x35\n\x06\x66inish\x18\x03 \x01(\x0e\x32%.chatterbox.worker.v1.Bookmark.Finish\x12\r\n\x05sound\x18\x04 \x01(\x0c\"[\n\x06\x46inish\x12\x16\n\x12\x46INISH_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x46INISH_STOPPED\x10\x01\x12\x13\n\x0f\x46INISH_TOO_LONG\x10\x02\x12\x10\n\x0c\x46INISH_STUCK\x10\x03\"/\n\x0eResumedWarning\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"C\n\x13ResumedInterruption\x12\x16\n\x0eoffset_samples\x18\x01 \x01(\x04\x12\x14\n\x0c\x64ropped_text\x18\x02 \x01(\t\"+\n\tHeardText\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08\x62\x65gun_at\x18\x02 \x01(\x04\"\x95\x02\n\rSpeechBalance\x12\x17\n\x0f\x63haracter_count\x18\x01 \x01(\r\x12\x15\n\rsegment_count\x18\x02 \x01(\r\x12\x10\n\x08sequence\x18\x03 \x01(\r\x12\x16\n\x0eoffset_samples\x18\x04 \x01(\x04\x12\x11\n\tcompute_s\x18\x05 \x01(\x01\x12\x12\n\x05\x61ge_s\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\rfirst_audio_s\x18\x07 \x01(\x01\x12\x14\n\x0clast_audio_s\x18\x08 \x01(\x01\x12\x14\n\x07\x61head_s\x18\t \x01(\x01H\x01\x88\x01\x01\x12\x16\n\x0eunderrun_count\x18\n \x01(\r\x12\x12\n\nunderrun_s\x18\x0b \x01(\x01\x42\x08\n\x06_age_sB\n\n\x08_ahead_sb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!chatterbox/worker/v1/resume.proto\x12\x14\x63hatterbox.worker.v1\"F\n\x0cResumeFooter\x12\x0e\n\x05state\x18\x98u \x01(\x0c\x12\x17\n\x0erequests_taken\x18\x99u \x01(\x07\x12\r\n\x04size\x18\x9au \x01(\x07\"5\n\x11SignedResumeState\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xf6\x02\n\x0bResumeState\x12\x13\n\x0b\x63\x61ll_digest\x18\x01 \x01(\x0c\x12\x14\n\x0cmade_unix_ms\x18\x02 \x01(\x03\x12\r\n\x05model\x18\x03 \x01(\t\x12\r\n\x05voice\x18\x04 \x01(\t\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12\x14\n\x0cinputs_taken\x18\x06 \x01(\r\x12\x18\n\x10\x63haracters_taken\x18\x07 \x01(\r\x12\x14\n\x0cpending_text\x18\x08 \x01(\t\x12\x30\n\x06script\x18\t \x03(\x0b\x32 .chatterbox.worker.v1.ScriptLine\x12.\n\x05heard\x18\n \x03(\x0b\x32\x1f.chatterbox.worker.v1.HeardText\x12\x0f\n\x07is_over\x18\x0b \x01(\x08\x12\x34\n\x07\x62\x61lance\x18\x0c \x01(\x0b\x32#.chatterbox.worker.v1.SpeechBalance\x12\x0e\n\x06output\x18\r \x01(\x0c\x12\x11\n\tsaid_text\x18\x0e \x01(\t\"\x84\x02\n\nScriptLine\x12\x30\n\x07passage\x18\x01 \x01(\x0b\x32\x1d.chatterbox.worker.v1.PassageH\x00\x12\x12\n\x08\x66lush_id\x18\x02 \x01(\tH\x00\x12\x37\n\x07warning\x18\x03 \x01(\x0b\x32$.chatterbox.worker.v1.ResumedWarningH\x00\x12\x41\n\x0cinterruption\x18\x04 \x01(\x0b\x32).chatterbox.worker.v1.ResumedInterruptionH\x00\x12,\n\x05pause\x18\x05 \x01(\x0b\x32\x1b.chatterbox.worker.v1.PauseH\x00\x42\x06\n\x04line\"*\n\x05Pause\x12\x0f\n\x07seconds\x18\x01 \x01(\x01\x12\x10\n\x08is_asked\x18\x02 \x01(\x08\"~\n\x07Passage\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12\x15\n\x08\x62\x65gun_at\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x30\n\x08\x62ookmark\x18\x04 \x01(\x0b\x32\x1e.chatterbox.worker.v1.BookmarkB\x0b\n\t_begun_at\"\xd3\x01\n\x08\x42ookmark\x12\x0e\n\x06tokens\x18\x01 \x03(\r\x12\x14\n\x0cvoiced_count\x18\x02 \x01(\r\x12\x35\n\x06\x66inish\x18\x03 \x01(\x0e\x32%.chatterbox.worker.v1.Bookmark.Finish\x12\r\n\x05sound\x18\x04 \x01(\x0c\"[\n\x06\x46inish\x12\x16\n\x12\x46INISH_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x46INISH_STOPPED\x10\x01\x12\x13\n\x0f\x46INISH_TOO_LONG\x10\x02\x12\x10\n\x0c\x46INISH_STUCK\x10\x03\"/\n\x0eResumedWarning\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"C\n\x13ResumedInterruption\x12\x16\n\x0eoffset_samples\x18\x01 \x01(\x04\x12\x14\n\x0c\x64ropped_text\x18\x02 \x01(\t\"+\n\tHeardText\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08\x62\x65gun_at\x18\x02 \x01(\x04\"\x95\x02\n\rSpeechBalance\x12\x17\n\x0f\x63haracter_count\x18\x01 \x01(\r\x12\x15\n\rsegment_count\x18\x02 \x01(\r\x12\x10\n\x08sequence\x18\x03 \x01(\r\x12\x16\n\x0eoffset_samples\x18\x04 \x01(\x04\x12\x11\n\tcompute_s\x18\x05 \x01(\x01\x12\x12\n\x05\x61ge_s\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\rfirst_audio_s\x18\x07 \x01(\x01\x12\x14\n\x0clast_audio_s\x18\x08 \x01(\x01\x12\x14\n\x07\x61head_s\x18\t \x01(\x01H\x01\x88\x01\x01\x12\x16\n\x0eunderrun_count\x18\n \x01(\r\x12\x12\n\nunderrun_s\x18\x0b \x01(\x01\x42\x08\n\x06_age_sB\n\n\x08_ahead_sb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,21 +36,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNEDRESUMESTATE']._serialized_start=131
   _globals['_SIGNEDRESUMESTATE']._serialized_end=184
   _globals['_RESUMESTATE']._serialized_start=187
-  _globals['_RESUMESTATE']._serialized_end=542
-  _globals['_SCRIPTLINE']._serialized_start=545
-  _globals['_SCRIPTLINE']._serialized_end=759
-  _globals['_PASSAGE']._serialized_start=761
-  _globals['_PASSAGE']._serialized_end=887
-  _globals['_BOOKMARK']._serialized_start=890
-  _globals['_BOOKMARK']._serialized_end=1101
-  _globals['_BOOKMARK_FINISH']._serialized_start=1010
-  _globals['_BOOKMARK_FINISH']._serialized_end=1101
-  _globals['_RESUMEDWARNING']._serialized_start=1103
-  _globals['_RESUMEDWARNING']._serialized_end=1150
-  _globals['_RESUMEDINTERRUPTION']._serialized_start=1152
-  _globals['_RESUMEDINTERRUPTION']._serialized_end=1219
-  _globals['_HEARDTEXT']._serialized_start=1221
-  _globals['_HEARDTEXT']._serialized_end=1264
-  _globals['_SPEECHBALANCE']._serialized_start=1267
-  _globals['_SPEECHBALANCE']._serialized_end=1544
+  _globals['_RESUMESTATE']._serialized_end=561
+  _globals['_SCRIPTLINE']._serialized_start=564
+  _globals['_SCRIPTLINE']._serialized_end=824
+  _globals['_PAUSE']._serialized_start=826
+  _globals['_PAUSE']._serialized_end=868
+  _globals['_PASSAGE']._serialized_start=870
+  _globals['_PASSAGE']._serialized_end=996
+  _globals['_BOOKMARK']._serialized_start=999
+  _globals['_BOOKMARK']._serialized_end=1210
+  _globals['_BOOKMARK_FINISH']._serialized_start=1119
+  _globals['_BOOKMARK_FINISH']._serialized_end=1210
+  _globals['_RESUMEDWARNING']._serialized_start=1212
+  _globals['_RESUMEDWARNING']._serialized_end=1259
+  _globals['_RESUMEDINTERRUPTION']._serialized_start=1261
+  _globals['_RESUMEDINTERRUPTION']._serialized_end=1328
+  _globals['_HEARDTEXT']._serialized_start=1330
+  _globals['_HEARDTEXT']._serialized_end=1373
+  _globals['_SPEECHBALANCE']._serialized_start=1376
+  _globals['_SPEECHBALANCE']._serialized_end=1653
 # @@protoc_insertion_point(module_scope)

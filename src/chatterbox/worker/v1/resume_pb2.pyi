@@ -102,6 +102,7 @@ class ResumeState(_message.Message):
     IS_OVER_FIELD_NUMBER: _builtins.int
     BALANCE_FIELD_NUMBER: _builtins.int
     OUTPUT_FIELD_NUMBER: _builtins.int
+    SAID_TEXT_FIELD_NUMBER: _builtins.int
     call_digest: _builtins.bytes
     """SHA-256 of the method's name and of the client's first request: good for that call only."""
     made_unix_ms: _builtins.int
@@ -118,6 +119,8 @@ class ResumeState(_message.Message):
     """Whether nothing follows."""
     output: _builtins.bytes
     """How far the encoder of the audio has come; its own format."""
+    said_text: _builtins.str
+    """Of a live stream: the end of the utterance before `pending_text`."""
     @_builtins.property
     def script(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScriptLine]:
         """What is still to be said, in order."""
@@ -144,10 +147,11 @@ class ResumeState(_message.Message):
         is_over: _builtins.bool = ...,
         balance: Global___SpeechBalance | None = ...,
         output: _builtins.bytes = ...,
+        said_text: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "call_digest", b"call_digest", "characters_taken", b"characters_taken", "heard", b"heard", "inputs_taken", b"inputs_taken", "is_over", b"is_over", "made_unix_ms", b"made_unix_ms", "model", b"model", "output", b"output", "pending_text", b"pending_text", "script", b"script", "seed", b"seed", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "call_digest", b"call_digest", "characters_taken", b"characters_taken", "heard", b"heard", "inputs_taken", b"inputs_taken", "is_over", b"is_over", "made_unix_ms", b"made_unix_ms", "model", b"model", "output", b"output", "pending_text", b"pending_text", "said_text", b"said_text", "script", b"script", "seed", b"seed", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -163,6 +167,7 @@ class ScriptLine(_message.Message):
     FLUSH_ID_FIELD_NUMBER: _builtins.int
     WARNING_FIELD_NUMBER: _builtins.int
     INTERRUPTION_FIELD_NUMBER: _builtins.int
+    PAUSE_FIELD_NUMBER: _builtins.int
     flush_id: _builtins.str
     """A flush to be acknowledged."""
     @_builtins.property
@@ -171,6 +176,8 @@ class ScriptLine(_message.Message):
     def warning(self) -> Global___ResumedWarning: ...
     @_builtins.property
     def interruption(self) -> Global___ResumedInterruption: ...
+    @_builtins.property
+    def pause(self) -> Global___Pause: ...
     def __init__(
         self,
         *,
@@ -178,16 +185,42 @@ class ScriptLine(_message.Message):
         flush_id: _builtins.str = ...,
         warning: Global___ResumedWarning | None = ...,
         interruption: Global___ResumedInterruption | None = ...,
+        pause: Global___Pause | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["flush_id", b"flush_id", "interruption", b"interruption", "line", b"line", "passage", b"passage", "warning", b"warning"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["flush_id", b"flush_id", "interruption", b"interruption", "line", b"line", "passage", b"passage", "pause", b"pause", "warning", b"warning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flush_id", b"flush_id", "interruption", b"interruption", "line", b"line", "passage", b"passage", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flush_id", b"flush_id", "interruption", b"interruption", "line", b"line", "passage", b"passage", "pause", b"pause", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_line: _TypeAlias = _typing.Literal["passage", "flush_id", "warning", "interruption"]  # noqa: Y015
+    _WhichOneofReturnType_line: _TypeAlias = _typing.Literal["passage", "flush_id", "warning", "interruption", "pause"]  # noqa: Y015
     _WhichOneofArgType_line: _TypeAlias = _typing.Literal["line", b"line"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_line) -> _WhichOneofReturnType_line | None: ...
 
 Global___ScriptLine: _TypeAlias = ScriptLine  # noqa: Y015
+
+@_typing.final
+class Pause(_message.Message):
+    """Silence that has not been given yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECONDS_FIELD_NUMBER: _builtins.int
+    IS_ASKED_FIELD_NUMBER: _builtins.int
+    seconds: _builtins.float
+    is_asked: _builtins.bool
+    """Whether the text asks for it; else it only divides two utterances."""
+    def __init__(
+        self,
+        *,
+        seconds: _builtins.float = ...,
+        is_asked: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_asked", b"is_asked", "seconds", b"seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pause: _TypeAlias = Pause  # noqa: Y015
 
 @_typing.final
 class Passage(_message.Message):
