@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from random import Random
@@ -15,8 +15,9 @@ from balancer import background
 from balancer.admin import AdminService
 from balancer.call import Forwarding
 from balancer.convert import backend_message
-from balancer.discovery import Addresses, discover
-from balancer.metrics import BalancerMetrics
+from balancer.dial import dialler
+from balancer.discovery import discover
+from balancer.metrics import PREFIX, BalancerMetrics
 from balancer.own_health import OwnHealth
 from balancer.pool import Pool, PoolConfig
 from balancer.proxy import Proxy
@@ -24,9 +25,12 @@ from balancer.retry import RetryBudget
 from balancer.settings import BalancerSettings
 from chatterbox.process.addresses import dial_address, listen_on
 from chatterbox.process.admission import Admission
-from chatterbox.process.grpc_options import server_options, upstream_options
+from chatterbox.process.auth.guard import guarding
+from chatterbox.process.grpc_options import server_options
 from chatterbox.process.metrics import metrics_endpoint
+from chatterbox.process.tls import server_credentials
 from chatterbox.process.tracing import tracing
+from chatterbox.text_length import CHARACTERS
 from chatterbox.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 
 FIRST_WORD_S = 1.0  # how long a starting balancer waits for a backend that serves
@@ -55,10 +59,11 @@ async def serving(settings: BalancerSettings) -> AsyncIterator[RunningBalancer]:
     Leaving drains: NOT_SERVING at once, calls are still taken for `settings.lame_duck_s`, and those
     that run then get `settings.drain_s` to finish. Raises ConfigError when it cannot start.
     """
+    settings.check_entrance(settings.listen)
     registry = CollectorRegistry()
     metrics = BalancerMetrics(registry)
     rng = Random()  # whom to draw is no secret
-    pool = Pool(_pool_config(settings), dial=_dial, metrics=metrics, rng=rng)
+    pool = Pool(_pool_config(settings), dial=dialler(settings), metrics=metrics, rng=rng)
     budget = RetryBudget()
     admission = Admission(settings.max_calls)
     health = OwnHealth()
@@ -70,8 +75,13 @@ async def serving(settings: BalancerSettings) -> AsyncIterator[RunningBalancer]:
         tracer = await stack.enter_async_context(
             tracing(settings.otlp_endpoint, service="chatterbox-balancer")
         )
+        guard = await stack.enter_async_context(
+            guarding(settings, meters=CHARACTERS, registry=registry, prefix=PREFIX)
+        )
         server = grpc.aio.server(
-            options=server_options(), maximum_concurrent_rpcs=settings.max_calls + OTHER_CALLS
+            interceptors=guard.interceptors,
+            options=server_options(),
+            maximum_concurrent_rpcs=settings.max_calls + OTHER_CALLS,
         )
         forwarding = Forwarding(
             pool=pool,
@@ -86,11 +96,10 @@ async def serving(settings: BalancerSettings) -> AsyncIterator[RunningBalancer]:
         server.add_generic_rpc_handlers([Proxy(forwarding, admission)])
         add_AdminServiceServicer_to_server(AdminService(pool), server)
         await health.register(server)
-        port = listen_on(server, settings.listen)
+        port = listen_on(server, settings.listen, server_credentials(settings.tls))
         stack.push_async_callback(pool.close)
-        source = discover(settings.backends, every_s=settings.discovery_s)
         discovery = await stack.enter_async_context(
-            background.running(_follow(source, pool), name="discovery")
+            background.running(_follow(settings, pool), name="discovery")
         )
         await _first_word(pool, discovery)
         await server.start()
@@ -114,10 +123,6 @@ def _pool_config(settings: BalancerSettings) -> PoolConfig:
     )
 
 
-def _dial(address: str) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(address, options=upstream_options())
-
-
 def _show(metrics: BalancerMetrics, pool: Pool, admission: Admission, budget: RetryBudget) -> None:
     metrics.gauge("calls_active", "Calls that are forwarded now.", lambda: admission.active)
     metrics.gauge("queue_length", "Calls that wait for a place.", lambda: pool.waiting)
@@ -127,8 +132,8 @@ def _show(metrics: BalancerMetrics, pool: Pool, admission: Admission, budget: Re
     )
 
 
-async def _follow(source: AsyncGenerator[Addresses, None], pool: Pool) -> None:
-    async with aclosing(source):
+async def _follow(settings: BalancerSettings, pool: Pool) -> None:
+    async with aclosing(discover(settings.backends, every_s=settings.discovery_s)) as source:
         async for addresses in source:
             pool.update(addresses)
 

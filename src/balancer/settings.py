@@ -5,12 +5,15 @@ same setting; the flag wins.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from chatterbox.errors import ConfigError
 from chatterbox.process.addresses import BALANCER, LISTEN_PATTERN, SERVER
+from chatterbox.process.auth.settings import AuthSettings
 from chatterbox.process.logs import LogFormat
 from chatterbox.process.settings import (
     OTLP_ENDPOINT,
@@ -22,9 +25,10 @@ from chatterbox.process.settings import (
     otlp_endpoint,
     parse,
 )
+from chatterbox.process.tls import ClientTls, TlsSettings
 
 
-class BalancerSettings(BaseSettings):
+class BalancerSettings(AuthSettings, TlsSettings):
     """How one balancer runs; checked when made, never changed."""
 
     model_config = SettingsConfigDict(env_prefix="CHATTERBOX_BALANCER_", frozen=True)
@@ -45,6 +49,20 @@ class BalancerSettings(BaseSettings):
     health_service: str = Field(
         "chatterbox.v1.TextToSpeechService",
         description="service that a backend must be SERVING to be offered calls",
+    )
+
+    backend_tls_ca: Path | None = Field(
+        None, description="authority in PEM of the backends' certificates; they are called by TLS"
+    )
+    backend_tls_name: str | None = Field(
+        None, description="name in every backend's certificate; the one in its address, if unset"
+    )
+    backend_tls_certificate: Path | None = Field(
+        None, description="certificate in PEM to show to backends that ask for one"
+    )
+    backend_tls_key: Path | None = Field(None, description="its key in PEM")
+    backend_key_file: Path | None = Field(
+        None, description="file with an API key of role balancer, for backends that ask for one"
     )
 
     backend_streams: Count = Field(
@@ -88,6 +106,24 @@ class BalancerSettings(BaseSettings):
     log_format: LogFormat = Field(
         "auto", description="json or console; auto is console on a terminal"
     )
+
+    @property
+    def backend_tls(self) -> ClientTls | None:
+        """How backends are called; None is without TLS. Raises ConfigError."""
+        if self.backend_tls_ca is None:
+            if self.backend_key_file is not None:
+                raise ConfigError(
+                    "--backend-key-file needs --backend-tls-ca: a key goes by TLS alone"
+                )
+            if self.backend_tls_certificate or self.backend_tls_key or self.backend_tls_name:
+                raise ConfigError("--backend-tls-... need --backend-tls-ca")
+            return None
+        return ClientTls(
+            ca=self.backend_tls_ca,
+            certificate=self.backend_tls_certificate,
+            key=self.backend_tls_key,
+            name=self.backend_tls_name,
+        )
 
 
 def parse_settings(arguments: Sequence[str], *, program: str) -> BalancerSettings:

@@ -18,10 +18,13 @@ from chatterbox.engine.tone import ToneEngine
 from chatterbox.errors import ConfigError
 from chatterbox.process.addresses import dial_address, listen_on
 from chatterbox.process.admission import Admission
+from chatterbox.process.auth.guard import guarding
 from chatterbox.process.grpc_options import server_options
 from chatterbox.process.metrics import metrics_endpoint
+from chatterbox.process.tls import server_credentials
 from chatterbox.process.tracing import tracing
 from chatterbox.synthesis import Synthesizer
+from chatterbox.text_length import CHARACTERS
 from chatterbox.v1 import (
     models_service_pb2,
     openai_service_pb2,
@@ -86,22 +89,14 @@ async def serving(
     made `engine` takes the place of the one the settings name; it is started and stopped here.
     Raises ConfigError or CheckpointError when it cannot start.
     """
+    check_entrance(settings)
     engine = engine or build_engine(settings)
     voices = VoiceLibrary(voice_roots(settings))
     admission = Admission(settings.max_streams)
     health = ServiceHealth(SERVICES)
     registry = CollectorRegistry()
     metrics = ServerMetrics(registry)
-    metrics.gauge("streams_active", "Calls that speak now.", lambda: admission.active)
-    metrics.gauge(
-        "utterances_active", "Utterances speaking or waiting.", lambda: engine.active_count
-    )
-    metrics.gauge(
-        "stream_limit",
-        "Streams that the device carries in real time, as measured; 0 while not known.",
-        lambda: engine.load.stream_limit or 0,
-    )
-    metrics.gauge("queued_audio_seconds", "Audio still owed.", lambda: engine.load.queued_audio_s)
+    _show(metrics, engine, admission)
     async with AsyncExitStack() as stack:
         metrics_port = stack.enter_context(
             metrics_endpoint(registry, port=settings.metrics_port, host=settings.metrics_host)
@@ -109,14 +104,17 @@ async def serving(
         tracer = await stack.enter_async_context(
             tracing(settings.otlp_endpoint, service="chatterbox-server")
         )
+        guard = await stack.enter_async_context(
+            guarding(settings, meters=CHARACTERS, registry=registry, prefix="chatterbox")
+        )
         server = grpc.aio.server(
-            interceptors=[CallInterceptor(metrics, tracer)],
+            interceptors=[*guard.interceptors, CallInterceptor(metrics, tracer)],
             options=server_options(),
             maximum_concurrent_rpcs=settings.max_calls,
         )
         _add_services(server, settings, Synthesizer(engine=engine, voices=voices), admission)
         await health.register(server)
-        port = listen_on(server, settings.listen)
+        port = listen_on(server, settings.listen, server_credentials(settings.tls))
         await server.start()
         stack.push_async_callback(engine.stop)
         stack.push_async_callback(server.stop, CLOSING_S)
@@ -133,6 +131,19 @@ async def serving(
             voices=voices,
             admission=admission,
         )
+
+
+def _show(metrics: ServerMetrics, engine: Engine, admission: Admission) -> None:
+    metrics.gauge("streams_active", "Calls that speak now.", lambda: admission.active)
+    metrics.gauge(
+        "utterances_active", "Utterances speaking or waiting.", lambda: engine.active_count
+    )
+    metrics.gauge(
+        "stream_limit",
+        "Streams that the device carries in real time, as measured; 0 while not known.",
+        lambda: engine.load.stream_limit or 0,
+    )
+    metrics.gauge("queued_audio_seconds", "Audio still owed.", lambda: engine.load.queued_audio_s)
 
 
 def build_engine(settings: ServerSettings) -> Engine:
@@ -159,6 +170,13 @@ def build_engine(settings: ServerSettings) -> Engine:
         precision=settings.precision,
         config=config,
     )
+
+
+def check_entrance(settings: ServerSettings) -> None:
+    """Raises ConfigError when strangers could call. Whoever has a certificate is none."""
+    asks_for_certificates = settings.tls is not None and settings.tls.client_ca is not None
+    listens = () if asks_for_certificates else (settings.listen,)
+    settings.check_entrance(*listens, others=", or --tls-client-ca where a balancer is in front")
 
 
 def voice_roots(settings: ServerSettings) -> list[Path]:
@@ -192,8 +210,9 @@ def _add_services(
     add_OpenAIServiceServicer_to_server(OpenAIService(synthesizer, admission), server)
     worker = WorkerService(lambda: load_message(engine, admission, voices))
     add_WorkerServiceServicer_to_server(worker, server)
-    names = (*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)
+    if settings.serves_reflection:
+        names = (*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
 
 
 async def _drain(health: ServiceHealth, admission: Admission, drain_s: float) -> None:

@@ -10,7 +10,9 @@ from typer.exceptions import TyperException
 from chatterbox.errors import ChatterboxError
 from server.cli_backends import backends
 from server.cli_bench import bench
+from server.cli_certs import certs
 from server.cli_evaluate import evaluate
+from server.cli_keys import keys
 from server.cli_lists import models, voices
 from server.cli_say import say
 
@@ -29,6 +31,8 @@ app.command()(models)
 app.command()(backends)
 app.command()(evaluate)
 app.command()(bench)
+app.command()(certs)
+app.add_typer(keys, name="keys")
 
 
 # The flags of these have one home, their settings, and so has their help.

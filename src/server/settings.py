@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from chatterbox.process.addresses import LISTEN_PATTERN, SERVER
+from chatterbox.process.auth.settings import AuthSettings
 from chatterbox.process.logs import LogFormat
 from chatterbox.process.settings import (
     OTLP_ENDPOINT,
@@ -23,9 +24,10 @@ from chatterbox.process.settings import (
     otlp_endpoint,
     parse,
 )
+from chatterbox.process.tls import TlsSettings
 
 
-class ServerSettings(BaseSettings):
+class ServerSettings(AuthSettings, TlsSettings):
     """How one model server runs; checked when made, never changed."""
 
     model_config = SettingsConfigDict(env_prefix="CHATTERBOX_", frozen=True)
