@@ -17,6 +17,7 @@ from chatterbox.process.addresses import BALANCER, backend_id
 from chatterbox.v1 import admin_service_pb2 as pb
 from chatterbox.v1.admin_service_pb2_grpc import AdminServiceStub
 from chatterbox.v1.backend_pb2 import Backend
+from server.cli_access import Access, ApiKey, TlsCa
 from server.cli_connection import channel_to
 
 CALL_S = 10.0
@@ -42,16 +43,21 @@ def backends(
         str,
         typer.Option("--server", envvar="CHATTERBOX_BALANCER", help="Address of the balancer."),
     ] = BALANCER,
+    api_key: ApiKey = None,
+    tls_ca: TlsCa = None,
 ) -> None:
     """List the model servers behind a balancer, or take one out and back."""
     if (action is Action.LIST) is bool(names):
         wants = "takes no backends" if names else "needs the id of a backend"
         raise InvalidRequest(f"`backends {action.value}` {wants}")
-    _show(asyncio.run(_answered(balancer, action, names or [])), as_json=as_json)
+    access = Access(api_key=api_key, tls_ca=tls_ca)
+    _show(asyncio.run(_answered(balancer, access, action, names or [])), as_json=as_json)
 
 
-async def _answered(address: str, action: Action, names: list[str]) -> list[Backend]:
-    async with channel_to(address) as channel:
+async def _answered(
+    address: str, access: Access, action: Action, names: list[str]
+) -> list[Backend]:
+    async with channel_to(address, access) as channel:
         try:
             if action is Action.LIST:
                 return await _all(channel)

@@ -15,6 +15,7 @@ from rich.table import Table
 from chatterbox.v1 import model_pb2, models_service_pb2, voice_pb2, voices_service_pb2
 from chatterbox.v1.models_service_pb2_grpc import ModelsServiceStub
 from chatterbox.v1.voices_service_pb2_grpc import VoicesServiceStub
+from server.cli_access import Access, ApiKey, TlsCa
 from server.cli_connection import connected
 
 CALL_S = 10.0
@@ -31,9 +32,11 @@ Server = Annotated[
 Resource = TypeVar("Resource", voice_pb2.Voice, model_pb2.Model)
 
 
-def voices(*, as_json: AsJson = False, server: Server = None) -> None:
+def voices(
+    *, as_json: AsJson = False, server: Server = None, api_key: ApiKey = None, tls_ca: TlsCa = None
+) -> None:
     """List the voices."""
-    found = asyncio.run(_voices(server))
+    found = asyncio.run(_voices(server, Access(api_key=api_key, tls_ca=tls_ca)))
     rows = [
         (
             _id(voice.name),
@@ -49,9 +52,11 @@ def voices(*, as_json: AsJson = False, server: Server = None) -> None:
     _show(found, headings, rows, as_json=as_json)
 
 
-def models(*, as_json: AsJson = False, server: Server = None) -> None:
+def models(
+    *, as_json: AsJson = False, server: Server = None, api_key: ApiKey = None, tls_ca: TlsCa = None
+) -> None:
     """List the models."""
-    found = asyncio.run(_models(server))
+    found = asyncio.run(_models(server, Access(api_key=api_key, tls_ca=tls_ca)))
     rows = [
         (
             _id(model.name),
@@ -69,8 +74,8 @@ def models(*, as_json: AsJson = False, server: Server = None) -> None:
     _show(found, headings, rows, as_json=as_json)
 
 
-async def _voices(server: str | None) -> list[voice_pb2.Voice]:
-    async with connected(server) as channel:
+async def _voices(server: str | None, access: Access) -> list[voice_pb2.Voice]:
+    async with connected(server, access) as channel:
         return await _all_voices(channel)
 
 
@@ -86,8 +91,8 @@ async def _all_voices(channel: grpc.aio.Channel) -> list[voice_pb2.Voice]:
         request.page_token = page.next_page_token
 
 
-async def _models(server: str | None) -> list[model_pb2.Model]:
-    async with connected(server) as channel:
+async def _models(server: str | None, access: Access) -> list[model_pb2.Model]:
+    async with connected(server, access) as channel:
         stub = ModelsServiceStub(channel)
         request = models_service_pb2.ListModelsRequest(page_size=1000)
         return list((await stub.ListModels(request, timeout=CALL_S)).models)

@@ -17,6 +17,7 @@ from chatterbox.errors import InvalidRequest
 from chatterbox.speech import MAX_TEXT_CHARACTERS
 from chatterbox.v1 import synthesis_pb2 as pb
 from chatterbox.v1.text_to_speech_service_pb2_grpc import TextToSpeechServiceStub
+from server.cli_access import Access, ApiKey, TlsCa
 from server.cli_connection import connected
 from server.cli_output import WavOutput, silence_stdout
 from server.cli_progress import Report, progress_bar
@@ -80,6 +81,8 @@ def say(  # noqa: PLR0913  # one parameter per option: so typer wants it
             help="Address of a server; by default the one on this machine, or a temporary one.",
         ),
     ] = None,
+    api_key: ApiKey = None,
+    tls_ca: TlsCa = None,
 ) -> None:
     """Speak a text into a WAV file or a pipe."""
     options = {
@@ -102,7 +105,7 @@ def say(  # noqa: PLR0913  # one parameter per option: so typer wants it
         options=_options({name: value for name, value in options.items() if value is not None}),
     )
     try:
-        asyncio.run(_say(speech, output, server))
+        asyncio.run(_say(speech, output, server, Access(api_key=api_key, tls_ca=tls_ca)))
     except BrokenPipeError:
         silence_stdout()
 
@@ -118,10 +121,10 @@ def _options(values: dict[str, Any]) -> pb.SynthesisOptions:
         raise InvalidRequest(f"an option is out of range: {error}") from error
 
 
-async def _say(speech: Speech, place: str, server: str | None) -> None:
+async def _say(speech: Speech, place: str, server: str | None, access: Access) -> None:
     output = WavOutput(place)
     expected_s = None if speech.text == "-" else len(speech.text) / CHARACTERS_PER_SECOND
-    async with connected(server) as channel:
+    async with connected(server, access) as channel:
         call = speech.call(channel)
         try:
             responses = call.__aiter__()
