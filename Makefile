@@ -4,6 +4,8 @@ TEXT ?= The quick brown fox jumps over the lazy dog.
 OUT ?= speech.wav
 VENV := .venv
 BIN := $(VENV)/bin
+CLIENT := clients/ts
+CLIENT_PACKAGES := $(CLIENT)/node_modules/.package-lock.json
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 # Spinning OpenMP threads collapse on a busy machine; sleeping at once costs each small operation
@@ -12,7 +14,8 @@ export OMP_WAIT_POLICY ?= ACTIVE
 export GOMP_SPINCOUNT ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help run say setup test check lint types imports fix protos protos-check evaluate clean
+.PHONY: help run say setup test check lint types imports fix protos protos-check evaluate clean \
+	client client-test client-check client-generate
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -30,7 +33,7 @@ setup: $(VENV)/.serve ## only prepare the environment
 test: $(VENV)/.dev ## run the tests
 	@$(BIN)/python -m pytest
 
-check: lint types imports test ## lint, types, import rules, tests: what CI runs
+check: lint types imports client-check test ## lint, types, import rules, tests: what CI runs
 
 lint: $(VENV)/.dev ## ruff and buf
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && cd protos && ../$(BIN)/buf lint
@@ -53,8 +56,21 @@ protos-check: $(VENV)/.dev ## fail if the committed Python is not what the contr
 evaluate: $(VENV)/.dev ## word errors, speaker likeness and speed of the bundled voice
 	@$(BIN)/chatterbox evaluate
 
+client: $(CLIENT_PACKAGES) ## build the TypeScript client
+	@cd $(CLIENT) && npm run --silent build
+
+client-test: $(CLIENT_PACKAGES) ## test it without a server; `make test` does with one
+	@cd $(CLIENT) && npm run --silent test
+
+client-check: $(VENV)/.dev $(CLIENT_PACKAGES) ## its lint, its types, its generated code
+	@cd $(CLIENT) && npm run --silent lint && npm run --silent types && npm run --silent generate -- --check
+
+client-generate: $(VENV)/.dev $(CLIENT_PACKAGES) ## regenerate the TypeScript of the contract
+	@cd $(CLIENT) && npm run --silent generate
+
 clean: ## remove the environment and every cache
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache \
+		$(CLIENT)/node_modules $(CLIENT)/dist
 
 $(VENV)/.venv:
 	@echo "Creating the environment in $(VENV) (a few minutes the first time) ..."
@@ -70,3 +86,9 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.venv
 	@echo "Installing what the tests need ..."
 	@$(PIP) -e '.[engine,edge,evaluate,dev]'
 	@touch $@ $(VENV)/.serve
+
+$(CLIENT_PACKAGES): $(CLIENT)/package-lock.json
+	@command -v npm > /dev/null || \
+		{ echo "The TypeScript client needs Node 20 or newer, with npm"; exit 1; }
+	@cd $(CLIENT) && npm ci --loglevel=error
+	@touch $@

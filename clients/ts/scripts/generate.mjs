@@ -41,7 +41,7 @@ try {
   if (process.argv.includes('--check')) {
     const stale = await staleFiles(wanted, present);
     if (stale.length > 0) {
-      console.error(`src/gen is not what protos/ generates; run npm run generate: ${stale}`);
+      console.error(`src/gen is not what protos/ generates; run make client-generate: ${stale}`);
       process.exitCode = 1;
     }
   } else {

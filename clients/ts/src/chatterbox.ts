@@ -5,6 +5,7 @@ import type { ApiKey, Caller, CallOptions } from './call.js';
 import { type Cluster, createCluster } from './cluster.js';
 import { TextToSpeechService } from './gen/chatterbox/v1/text_to_speech_service_pb.js';
 import { createModels, type Models } from './models.js';
+import { createRender, type RenderedSpeech, type SoundFormat } from './sound-file.js';
 import { type SpeakRequest, synthesizeRequest } from './speak-request.js';
 import { Speech } from './speech.js';
 import { createVoices, type Voices } from './voices.js';
@@ -25,6 +26,12 @@ export interface ChatterboxOptions {
 export interface Chatterbox {
   /** Speaks a text that is known as a whole. The call begins at once. */
   speak(request: string | SpeakRequest, options?: CallOptions): Speech;
+  /** Speaks a text into a sound file. */
+  render(
+    request: string | SpeakRequest,
+    format: SoundFormat,
+    options?: CallOptions,
+  ): Promise<RenderedSpeech>;
   readonly voices: Voices;
   readonly models: Models;
   readonly cluster: Cluster;
@@ -39,6 +46,7 @@ export function chatterboxOver(transport: Transport, caller: Caller): Chatterbox
         const message = synthesizeRequest(request);
         return client.synthesize(message, await caller.connectOptions({ ...options, signal }));
       }, options.signal),
+    render: createRender(transport, caller),
     voices: createVoices(transport, caller),
     models: createModels(transport, caller),
     cluster: createCluster(transport, caller),

@@ -2,10 +2,14 @@
 
 import { createClient, type Transport } from '@connectrpc/connect';
 import type { Caller, CallOptions } from './call.js';
-import type { Model as WireModel } from './gen/chatterbox/v1/model_pb.js';
+import { durationMs } from './duration.js';
+import type {
+  Model as WireModel,
+  ModelParameter as WireParameter,
+} from './gen/chatterbox/v1/model_pb.js';
 import { ModelsService } from './gen/chatterbox/v1/models_service_pb.js';
 import { idOf, resourceName } from './names.js';
-import { type NumericOption, numericOptions } from './options.js';
+import { isOptionName, type OptionName } from './options.js';
 import { allPages } from './pages.js';
 
 /** A model that can be asked to speak. */
@@ -19,9 +23,30 @@ export interface Model {
   readonly description: string;
   /** BCP 47 tags of the languages it speaks, in alphabetical order. */
   readonly languageCodes: readonly string[];
+  /** Of its audio, where no other rate is asked for. */
   readonly sampleRateHz: number;
-  /** The options it knows, each with its default. It ignores those that are not here. */
-  readonly defaultOptions: Readonly<Partial<Record<NumericOption, number>>>;
+  /** The rates its audio can be had in, ascending. */
+  readonly outputSampleRatesHz: readonly number[];
+  /** The options it knows, in a fixed order. It ignores those that are not here. */
+  readonly parameters: readonly ModelParameter[];
+  /** Tags that it performs, as they are written in the text: `[laugh]`. Often none. */
+  readonly paralinguisticTags: readonly string[];
+  /** How long a recording must be at least to make a voice of it. */
+  readonly minReferenceMs: number;
+}
+
+/** An option that a model knows. */
+export interface ModelParameter {
+  /** Its name in `SynthesisOptions`. */
+  readonly option: OptionName;
+  readonly minimum: number;
+  /** The value must lie above `minimum`, and not on it. */
+  readonly isMinimumExclusive: boolean;
+  readonly maximum: number;
+  /** Only whole numbers will do. */
+  readonly isInteger: boolean;
+  /** What it is when left out; `undefined` for the seed, which is drawn. */
+  readonly defaultValue: number | undefined;
 }
 
 /** Tells which models are loaded. */
@@ -55,6 +80,29 @@ function modelOf(wire: WireModel): Model {
     description: wire.description,
     languageCodes: wire.languageCodes,
     sampleRateHz: wire.sampleRateHertz,
-    defaultOptions: numericOptions(wire.defaultOptions),
+    outputSampleRatesHz: wire.outputSampleRatesHertz,
+    parameters: wire.parameters.flatMap(parameterOf),
+    paralinguisticTags: wire.paralinguisticTags,
+    minReferenceMs: durationMs(wire.minReferenceDuration),
   };
+}
+
+/** None for an option of a newer server. */
+function parameterOf(wire: WireParameter): ModelParameter[] {
+  const option = camelCase(wire.name);
+  if (!isOptionName(option)) return [];
+  return [
+    {
+      option,
+      minimum: wire.minimum,
+      isMinimumExclusive: wire.exclusiveMinimum,
+      maximum: wire.maximum,
+      isInteger: wire.integer,
+      defaultValue: wire.defaultValue,
+    },
+  ];
+}
+
+function camelCase(name: string): string {
+  return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -38,9 +38,14 @@ const NUMBERS = [
   'topK',
   'minP',
   'repetitionPenalty',
-] as const satisfies readonly (keyof SynthesisOptions)[];
+] as const satisfies readonly OptionName[];
 
-export type NumericOption = (typeof NUMBERS)[number];
+export type OptionName = keyof SynthesisOptions;
+
+/** Whether this package knows an option of that name. */
+export function isOptionName(name: string): name is OptionName {
+  return name === 'seed' || NUMBERS.some((known) => known === name);
+}
 
 const MAX_INT64 = 2n ** 63n - 1n;
 
@@ -63,16 +68,4 @@ function wireSeed(seed: bigint | number): bigint {
     'options.seed must be a whole number from 0 to 2^63 - 1',
     { reason: 'OUT_OF_RANGE' },
   );
-}
-
-/** The numbers that are set, the seed left out. */
-export function numericOptions(
-  wire: WireOptions | undefined,
-): Partial<Record<NumericOption, number>> {
-  const set: Partial<Record<NumericOption, number>> = {};
-  for (const name of NUMBERS) {
-    const value = wire?.[name];
-    if (value !== undefined) set[name] = value;
-  }
-  return set;
 }

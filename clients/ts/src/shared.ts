@@ -10,10 +10,11 @@ export {
   type ErrorKind,
   isChatterboxError,
 } from './errors.js';
-export type { Model, Models } from './models.js';
-export type { NumericOption, SynthesisOptions } from './options.js';
+export type { Model, ModelParameter, Models } from './models.js';
+export type { OptionName, SynthesisOptions } from './options.js';
 export { durationOfPcmMs, joinSamples, type Pcm, type Samples, toFloat32, toInt16 } from './pcm.js';
-export type { SpeakRequest, VoiceSettings } from './speak-request.js';
+export type { RenderedSpeech, SoundFormat } from './sound-file.js';
+export type { ReferenceAudio, SpeakRequest, VoiceSettings } from './speak-request.js';
 export type { CollectedSpeech, PcmFormat, Speech, SpeechTimings } from './speech.js';
 export type {
   SpeechAudio,

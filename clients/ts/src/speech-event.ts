@@ -20,6 +20,8 @@ export interface SpeechStarted {
   readonly sampleRateHz: number;
   /** Send it to get the same audio again. */
   readonly seed: bigint;
+  /** The audio carries an inaudible watermark. */
+  readonly isWatermarked: boolean;
 }
 
 /** The next stretch of sound; it follows the one before without gap or overlap. */
@@ -75,7 +77,7 @@ export function speechEvent(message: StreamingSynthesizeResponse): SpeechEvent |
   const { case: kind, value } = message.streamingResponse;
   switch (kind) {
     case 'started':
-      return { kind, ...started(value) };
+      return { kind, ...startedOf(value, AudioEncoding.PCM) };
     case 'audio':
       return {
         kind,
@@ -90,16 +92,17 @@ export function speechEvent(message: StreamingSynthesizeResponse): SpeechEvent |
     case 'interrupted':
       return { kind, offsetMs: durationMs(value.offset), droppedText: value.droppedText };
     case 'summary':
-      return { kind, ...summary(value) };
+      return { kind, ...summaryOf(value) };
     case undefined:
       return undefined;
   }
 }
 
-function started(wire: WireStarted): SpeechStarted {
-  if (wire.audioEncoding !== AudioEncoding.PCM) {
-    const encoding = AudioEncoding[wire.audioEncoding] ?? wire.audioEncoding;
-    throw failure({ kind: 'internal' }, `the server sends ${encoding} where PCM was asked for`);
+/** The settings in force; fails where the server sends another encoding than was asked for. */
+export function startedOf(wire: WireStarted, encoding: AudioEncoding): SpeechStarted {
+  if (wire.audioEncoding !== encoding) {
+    const [sent, wanted] = [AudioEncoding[wire.audioEncoding], AudioEncoding[encoding]];
+    throw failure({ kind: 'internal' }, `the server sends ${sent} where ${wanted} was asked for`);
   }
   return {
     requestId: wire.requestId,
@@ -107,10 +110,11 @@ function started(wire: WireStarted): SpeechStarted {
     voice: wire.voice,
     sampleRateHz: wire.sampleRateHertz,
     seed: wire.seed,
+    isWatermarked: wire.watermarked,
   };
 }
 
-function summary(wire: WireSummary): SpeechSummary {
+export function summaryOf(wire: WireSummary): SpeechSummary {
   return {
     audioMs: durationMs(wire.audioDuration),
     characterCount: wire.characterCount,

@@ -40,7 +40,7 @@ export function response(
   return create(StreamingSynthesizeResponseSchema, message);
 }
 
-export function started(): StreamingSynthesizeResponse {
+export function started(audioEncoding = AudioEncoding.PCM): StreamingSynthesizeResponse {
   return response({
     streamingResponse: {
       case: 'started',
@@ -48,7 +48,7 @@ export function started(): StreamingSynthesizeResponse {
         requestId: 'r-1',
         model: 'models/tiny',
         voice: 'voices/ada',
-        audioEncoding: AudioEncoding.PCM,
+        audioEncoding,
         sampleRateHertz: RATE_HZ,
         seed: 9_007_199_254_740_993n, // no double holds it
       },

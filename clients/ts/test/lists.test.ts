@@ -54,17 +54,39 @@ describe('voices', () => {
 });
 
 test('a model tells the options it knows', async () => {
-  const defaultOptions = { temperature: 0.8, cfgWeight: 0, topK: 1_000 };
   const transport = createRouterTransport(({ service }) => {
     service(ModelsService, {
       listModels: () => ({
-        models: [{ name: 'models/tiny', sampleRateHertz: 24_000, defaultOptions }],
+        models: [
+          {
+            name: 'models/tiny',
+            sampleRateHertz: 24_000,
+            outputSampleRatesHertz: [8_000, 24_000],
+            minReferenceDuration: { seconds: 3n },
+            parameters: [
+              { name: 'seed', maximum: 2 ** 63, integer: true },
+              { name: 'cfg_weight', maximum: 1, defaultValue: 0 },
+              { name: 'top_p', exclusiveMinimum: true, maximum: 1, defaultValue: 0.95 },
+              { name: 'of_a_newer_server', maximum: 1 },
+            ],
+          },
+        ],
       }),
     });
   });
   const [model] = await createChatterbox({ transport }).models.list();
-  expect(model).toMatchObject({ id: 'tiny', sampleRateHz: 24_000, defaultOptions });
-  expect(Object.keys(model?.defaultOptions ?? {})).toHaveLength(3);
+  expect(model).toMatchObject({
+    id: 'tiny',
+    sampleRateHz: 24_000,
+    outputSampleRatesHz: [8_000, 24_000],
+    minReferenceMs: 3_000,
+  });
+  const range = { minimum: 0, maximum: 1, isMinimumExclusive: false, isInteger: false };
+  expect(model?.parameters).toEqual([
+    { ...range, option: 'seed', maximum: 2 ** 63, isInteger: true, defaultValue: undefined },
+    { ...range, option: 'cfgWeight', defaultValue: 0 },
+    { ...range, option: 'topP', isMinimumExclusive: true, defaultValue: 0.95 },
+  ]);
 });
 
 describe('the cluster', () => {

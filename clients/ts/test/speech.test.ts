@@ -1,5 +1,6 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import { describe, expect, test, vi } from 'vitest';
+import { AudioEncoding } from '../src/gen/chatterbox/v1/synthesis_pb.js';
 import { type ChatterboxError, createChatterbox, type SpeechEvent } from '../src/index.js';
 import { audio, endless, RATE_HZ, sentence, serverOf, started, summary } from './fake-server.js';
 
@@ -217,13 +218,30 @@ describe('a request', () => {
         model: 'models/tiny',
         languageCode: 'en',
         options: { seed: 7, temperature: 0, topK: 50 },
+        speakingRate: 1.5,
+        volumeGainDb: -3,
+        sampleRateHz: 16_000,
+        pronunciations: { GIF: 'jiff' },
+        reference: { content: Uint8Array.of(1, 2), consent: true },
       })
       .collect();
     expect(synthesize.mock.calls[0]?.slice(0, 1)).toMatchObject([
       {
         input: { inputSource: { case: 'text', value: 'Hello' } },
-        voice: { name: 'voices/ben', model: 'models/tiny', languageCode: 'en' },
+        voice: {
+          name: 'voices/ben',
+          model: 'models/tiny',
+          languageCode: 'en',
+          referenceAudio: { content: Uint8Array.of(1, 2), consent: true },
+        },
         options: { seed: 7n, temperature: 0, topK: 50 },
+        audioConfig: {
+          audioEncoding: AudioEncoding.PCM,
+          speakingRate: 1.5,
+          volumeGainDb: -3,
+          sampleRateHertz: 16_000,
+        },
+        pronunciations: [{ phrase: 'GIF', spokenAs: 'jiff' }],
       },
     ]);
   });

@@ -90,6 +90,27 @@ describe.skipIf(baseUrl === '').each([
     });
   });
 
+  test.each([
+    ['wav', 'RIFF'],
+    ['mp3', ''],
+    ['opus', 'OggS'],
+    ['flac', 'fLaC'],
+    ['mulaw', ''],
+  ] as const)('a %s file is written', async (format, magic) => {
+    const file = await chatterbox.render('Hello there.', format);
+    expect(String.fromCharCode(...file.bytes.slice(0, magic.length))).toBe(magic);
+    expect(file.bytes.length).toBeGreaterThan(1_000);
+    expect(file.summary.audioMs).toBeGreaterThan(100);
+  });
+
+  test('speech is had faster and at another rate', async () => {
+    const { samples: plain } = await chatterbox.speak({ text: LONG.slice(0, 45) }).collect();
+    const request = { text: LONG.slice(0, 45), speakingRate: 2, sampleRateHz: 48_000 };
+    const { samples, sampleRateHz } = await chatterbox.speak(request).collect();
+    expect(sampleRateHz).toBe(48_000);
+    expect(samples.length / plain.length).toBeCloseTo(1, 0); // twice as fast, twice as many
+  });
+
   test('voices, models and backends are listed', async () => {
     const voices = await chatterbox.voices.list();
     const [voice] = voices;
@@ -97,6 +118,7 @@ describe.skipIf(baseUrl === '').each([
     expect(await chatterbox.voices.get(voice?.id ?? '')).toEqual(voice);
     const [model] = await chatterbox.models.list();
     expect(model?.sampleRateHz).toBe(24_000);
+    expect(model?.parameters.map(({ option }) => option)).toContain('seed');
     expect(await chatterbox.models.get(model?.name ?? '')).toEqual(model);
     const backends = await chatterbox.cluster.list();
     expect(backends.map(({ state }) => state)).toEqual(['serving', 'serving']);

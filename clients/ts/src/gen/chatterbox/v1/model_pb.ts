@@ -10,13 +10,15 @@ import type { SynthesisOptions } from "./synthesis_pb.js";
 import { file_chatterbox_v1_synthesis } from "./synthesis_pb.js";
 import { file_google_api_field_behavior } from "../../google/api/field_behavior_pb.js";
 import { file_google_api_resource } from "../../google/api/resource_pb.js";
+import type { Duration } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file chatterbox/v1/model.proto.
  */
 export const file_chatterbox_v1_model: GenFile = /*@__PURE__*/
-  fileDesc("ChljaGF0dGVyYm94L3YxL21vZGVsLnByb3RvEg1jaGF0dGVyYm94LnYxIocCCgVNb2RlbBISCgRuYW1lGAEgASgJQgTiQQEIEhoKDGRpc3BsYXlfbmFtZRgCIAEoCUIE4kEBAxIZCgtkZXNjcmlwdGlvbhgDIAEoCUIE4kEBAxIcCg5sYW5ndWFnZV9jb2RlcxgEIAMoCUIE4kEBAxIfChFzYW1wbGVfcmF0ZV9oZXJ0ehgFIAEoBUIE4kEBAxI+Cg9kZWZhdWx0X29wdGlvbnMYBiABKAsyHy5jaGF0dGVyYm94LnYxLlN5bnRoZXNpc09wdGlvbnNCBOJBAQM6NOpBMQoQY2hhdHRlcmJveC9Nb2RlbBIObW9kZWxzL3ttb2RlbH0qBm1vZGVsczIFbW9kZWxiBnByb3RvMw", [file_chatterbox_v1_synthesis, file_google_api_field_behavior, file_google_api_resource]);
+  fileDesc("ChljaGF0dGVyYm94L3YxL21vZGVsLnByb3RvEg1jaGF0dGVyYm94LnYxIs0DCgVNb2RlbBISCgRuYW1lGAEgASgJQgTiQQEIEhoKDGRpc3BsYXlfbmFtZRgCIAEoCUIE4kEBAxIZCgtkZXNjcmlwdGlvbhgDIAEoCUIE4kEBAxIcCg5sYW5ndWFnZV9jb2RlcxgEIAMoCUIE4kEBAxIfChFzYW1wbGVfcmF0ZV9oZXJ0ehgFIAEoBUIE4kEBAxI+Cg9kZWZhdWx0X29wdGlvbnMYBiABKAsyHy5jaGF0dGVyYm94LnYxLlN5bnRoZXNpc09wdGlvbnNCBOJBAQMSNwoKcGFyYW1ldGVycxgHIAMoCzIdLmNoYXR0ZXJib3gudjEuTW9kZWxQYXJhbWV0ZXJCBOJBAQMSIQoTcGFyYWxpbmd1aXN0aWNfdGFncxgIIAMoCUIE4kEBAxI/ChZtaW5fcmVmZXJlbmNlX2R1cmF0aW9uGAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgTiQQEDEicKGW91dHB1dF9zYW1wbGVfcmF0ZXNfaGVydHoYCiADKAVCBOJBAQM6NOpBMQoQY2hhdHRlcmJveC9Nb2RlbBIObW9kZWxzL3ttb2RlbH0qBm1vZGVsczIFbW9kZWwivgEKDk1vZGVsUGFyYW1ldGVyEhIKBG5hbWUYASABKAlCBOJBAQMSFQoHbWluaW11bRgCIAEoAUIE4kEBAxIfChFleGNsdXNpdmVfbWluaW11bRgDIAEoCEIE4kEBAxIVCgdtYXhpbXVtGAQgASgBQgTiQQEDEhUKB2ludGVnZXIYBSABKAhCBOJBAQMSIAoNZGVmYXVsdF92YWx1ZRgGIAEoAUIE4kEBA0gAiAEBQhAKDl9kZWZhdWx0X3ZhbHVlYgZwcm90bzM", [file_chatterbox_v1_synthesis, file_google_api_field_behavior, file_google_api_resource, file_google_protobuf_duration]);
 
 /**
  * A model that can be asked to speak.
@@ -66,6 +68,35 @@ export type Model = Message<"chatterbox.v1.Model"> & {
    * @generated from field: chatterbox.v1.SynthesisOptions default_options = 6;
    */
   defaultOptions?: SynthesisOptions | undefined;
+
+  /**
+   * The options it knows and their ranges, in the order of the fields of `SynthesisOptions`. One that
+   * is not here is ignored, with a `SynthesisWarning` of the code PARAMETER_IGNORED.
+   *
+   * @generated from field: repeated chatterbox.v1.ModelParameter parameters = 7;
+   */
+  parameters: ModelParameter[];
+
+  /**
+   * Tags that it performs, as they are written in the text: `[laugh]`. Often none.
+   *
+   * @generated from field: repeated string paralinguistic_tags = 8;
+   */
+  paralinguisticTags: string[];
+
+  /**
+   * How long a recording must be at least to make a voice of it.
+   *
+   * @generated from field: google.protobuf.Duration min_reference_duration = 9;
+   */
+  minReferenceDuration?: Duration | undefined;
+
+  /**
+   * The rates in which its audio can be had, in hertz, ascending; not every encoding knows all.
+   *
+   * @generated from field: repeated int32 output_sample_rates_hertz = 10;
+   */
+  outputSampleRatesHertz: number[];
 };
 
 /**
@@ -74,4 +105,60 @@ export type Model = Message<"chatterbox.v1.Model"> & {
  */
 export const ModelSchema: GenMessage<Model> = /*@__PURE__*/
   messageDesc(file_chatterbox_v1_model, 0);
+
+/**
+ * An option that a model knows.
+ *
+ * @generated from message chatterbox.v1.ModelParameter
+ */
+export type ModelParameter = Message<"chatterbox.v1.ModelParameter"> & {
+  /**
+   * The name of the field in `SynthesisOptions`, such as `temperature`.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * The least value.
+   *
+   * @generated from field: double minimum = 2;
+   */
+  minimum: number;
+
+  /**
+   * Whether a value must lie above `minimum`, and not on it.
+   *
+   * @generated from field: bool exclusive_minimum = 3;
+   */
+  exclusiveMinimum: boolean;
+
+  /**
+   * The greatest value.
+   *
+   * @generated from field: double maximum = 4;
+   */
+  maximum: number;
+
+  /**
+   * Whether only whole numbers will do.
+   *
+   * @generated from field: bool integer = 5;
+   */
+  integer: boolean;
+
+  /**
+   * The value it takes when a request leaves it unset; unset for `seed`, which is drawn.
+   *
+   * @generated from field: optional double default_value = 6;
+   */
+  defaultValue?: number | undefined;
+};
+
+/**
+ * Describes the message chatterbox.v1.ModelParameter.
+ * Use `create(ModelParameterSchema)` to create a new message.
+ */
+export const ModelParameterSchema: GenMessage<ModelParameter> = /*@__PURE__*/
+  messageDesc(file_chatterbox_v1_model, 1);
 

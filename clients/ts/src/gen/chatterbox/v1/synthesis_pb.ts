@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file chatterbox/v1/synthesis.proto.
  */
 export const file_chatterbox_v1_synthesis: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jaGF0dGVyYm94L3YxL3N5bnRoZXNpcy5wcm90bxINY2hhdHRlcmJveC52MSI2Cg5TeW50aGVzaXNJbnB1dBIUCgR0ZXh0GAEgASgJQgTiQQEBSABCDgoMaW5wdXRfc291cmNlIoABCg5Wb2ljZVNlbGVjdGlvbhInCgRuYW1lGAEgASgJQhniQQEB+kESChBjaGF0dGVyYm94L1ZvaWNlEhsKDWxhbmd1YWdlX2NvZGUYAiABKAlCBOJBAQESKAoFbW9kZWwYAyABKAlCGeJBAQH6QRIKEGNoYXR0ZXJib3gvTW9kZWwiSQoLQXVkaW9Db25maWcSOgoOYXVkaW9fZW5jb2RpbmcYASABKA4yHC5jaGF0dGVyYm94LnYxLkF1ZGlvRW5jb2RpbmdCBOJBAQEi7gIKEFN5bnRoZXNpc09wdGlvbnMSFwoEc2VlZBgBIAEoA0IE4kEBAUgAiAEBEh4KC3RlbXBlcmF0dXJlGAIgASgBQgTiQQEBSAGIAQESHwoMZXhhZ2dlcmF0aW9uGAMgASgBQgTiQQEBSAKIAQESHQoKY2ZnX3dlaWdodBgEIAEoAUIE4kEBAUgDiAEBEhgKBXRvcF9wGAUgASgBQgTiQQEBSASIAQESGAoFdG9wX2sYBiABKAVCBOJBAQFIBYgBARIYCgVtaW5fcBgHIAEoAUIE4kEBAUgGiAEBEiUKEnJlcGV0aXRpb25fcGVuYWx0eRgIIAEoAUIE4kEBAUgHiAEBQgcKBV9zZWVkQg4KDF90ZW1wZXJhdHVyZUIPCg1fZXhhZ2dlcmF0aW9uQg0KC19jZmdfd2VpZ2h0QggKBl90b3BfcEIICgZfdG9wX2tCCAoGX21pbl9wQhUKE19yZXBldGl0aW9uX3BlbmFsdHki+gEKGVN0cmVhbWluZ1N5bnRoZXNpemVDb25maWcSMgoFdm9pY2UYASABKAsyHS5jaGF0dGVyYm94LnYxLlZvaWNlU2VsZWN0aW9uQgTiQQEBEjYKDGF1ZGlvX2NvbmZpZxgCIAEoCzIaLmNoYXR0ZXJib3gudjEuQXVkaW9Db25maWdCBOJBAQESNgoHb3B0aW9ucxgDIAEoCzIfLmNoYXR0ZXJib3gudjEuU3ludGhlc2lzT3B0aW9uc0IE4kEBARI5ChBtYXhfYnVmZmVyX2RlbGF5GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgTiQQEBIh8KBUZsdXNoEhYKCGZsdXNoX2lkGAEgASgJQgTiQQEBIkUKCUludGVycnVwdBI4Cg9wbGF5YmFja19vZmZzZXQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBOJBAQEilQIKGlN0cmVhbWluZ1N5bnRoZXNpemVSZXF1ZXN0EkoKEHN0cmVhbWluZ19jb25maWcYASABKAsyKC5jaGF0dGVyYm94LnYxLlN0cmVhbWluZ1N5bnRoZXNpemVDb25maWdCBOJBAQFIABI0CgVpbnB1dBgCIAEoCzIdLmNoYXR0ZXJib3gudjEuU3ludGhlc2lzSW5wdXRCBOJBAQFIABIrCgVmbHVzaBgDIAEoCzIULmNoYXR0ZXJib3gudjEuRmx1c2hCBOJBAQFIABIzCglpbnRlcnJ1cHQYBCABKAsyGC5jaGF0dGVyYm94LnYxLkludGVycnVwdEIE4kEBAUgAQhMKEXN0cmVhbWluZ19yZXF1ZXN0IusBChFTeW50aGVzaXplUmVxdWVzdBIyCgVpbnB1dBgBIAEoCzIdLmNoYXR0ZXJib3gudjEuU3ludGhlc2lzSW5wdXRCBOJBAQISMgoFdm9pY2UYAiABKAsyHS5jaGF0dGVyYm94LnYxLlZvaWNlU2VsZWN0aW9uQgTiQQEBEjYKDGF1ZGlvX2NvbmZpZxgDIAEoCzIaLmNoYXR0ZXJib3gudjEuQXVkaW9Db25maWdCBOJBAQESNgoHb3B0aW9ucxgEIAEoCzIfLmNoYXR0ZXJib3gudjEuU3ludGhlc2lzT3B0aW9uc0IE4kEBASKLAwobU3RyZWFtaW5nU3ludGhlc2l6ZVJlc3BvbnNlEjgKB3N0YXJ0ZWQYASABKAsyHy5jaGF0dGVyYm94LnYxLlN5bnRoZXNpc1N0YXJ0ZWRCBOJBAQNIABIwCgVhdWRpbxgCIAEoCzIZLmNoYXR0ZXJib3gudjEuQXVkaW9DaHVua0IE4kEBA0gAEjQKCmZsdXNoX2RvbmUYAyABKAsyGC5jaGF0dGVyYm94LnYxLkZsdXNoRG9uZUIE4kEBA0gAEjgKB3dhcm5pbmcYBCABKAsyHy5jaGF0dGVyYm94LnYxLlN5bnRoZXNpc1dhcm5pbmdCBOJBAQNIABI4CgdzdW1tYXJ5GAUgASgLMh8uY2hhdHRlcmJveC52MS5TeW50aGVzaXNTdW1tYXJ5QgTiQQEDSAASQAoLaW50ZXJydXB0ZWQYBiABKAsyIy5jaGF0dGVyYm94LnYxLlN5bnRoZXNpc0ludGVycnVwdGVkQgTiQQEDSABCFAoSc3RyZWFtaW5nX3Jlc3BvbnNlIscBChBTeW50aGVzaXNTdGFydGVkEhgKCnJlcXVlc3RfaWQYASABKAlCBOJBAQMSEwoFbW9kZWwYAiABKAlCBOJBAQMSEwoFdm9pY2UYAyABKAlCBOJBAQMSOgoOYXVkaW9fZW5jb2RpbmcYBCABKA4yHC5jaGF0dGVyYm94LnYxLkF1ZGlvRW5jb2RpbmdCBOJBAQMSHwoRc2FtcGxlX3JhdGVfaGVydHoYBSABKAVCBOJBAQMSEgoEc2VlZBgGIAEoA0IE4kEBAyKPAQoKQXVkaW9DaHVuaxIbCg1hdWRpb19jb250ZW50GAEgASgMQgTiQQEDEhYKCHNlcXVlbmNlGAIgASgDQgTiQQEDEi8KBm9mZnNldBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIE4kEBAxIbCg1zZWdtZW50X2luZGV4GAQgASgFQgTiQQEDIlQKCUZsdXNoRG9uZRIWCghmbHVzaF9pZBgBIAEoCUIE4kEBAxIvCgZvZmZzZXQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBOJBAQMiYwoUU3ludGhlc2lzSW50ZXJydXB0ZWQSLwoGb2Zmc2V0GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgTiQQEDEhoKDGRyb3BwZWRfdGV4dBgCIAEoCUIE4kEBAyI9ChBTeW50aGVzaXNXYXJuaW5nEhIKBGNvZGUYASABKAlCBOJBAQMSFQoHbWVzc2FnZRgCIAEoCUIE4kEBAyK3AwoQU3ludGhlc2lzU3VtbWFyeRI3Cg5hdWRpb19kdXJhdGlvbhgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIE4kEBAxIdCg9jaGFyYWN0ZXJfY291bnQYAiABKAVCBOJBAQMSGwoNc2VnbWVudF9jb3VudBgDIAEoBUIE4kEBAxI8ChN0aW1lX3RvX2ZpcnN0X2F1ZGlvGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgTiQQEDEjsKEnN5bnRoZXNpc19kdXJhdGlvbhgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIE4kEBAxI5ChBjb21wdXRlX2R1cmF0aW9uGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgTiQQEDEh4KEHJlYWxfdGltZV9mYWN0b3IYByABKAFCBOJBAQMSHAoOdW5kZXJydW5fY291bnQYCCABKAVCBOJBAQMSOgoRdW5kZXJydW5fZHVyYXRpb24YCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBOJBAQMqZAoNQXVkaW9FbmNvZGluZxIeChpBVURJT19FTkNPRElOR19VTlNQRUNJRklFRBAAEhsKF0FVRElPX0VOQ09ESU5HX0xJTkVBUjE2EAESFgoSQVVESU9fRU5DT0RJTkdfUENNEAdiBnByb3RvMw", [file_google_api_field_behavior, file_google_api_resource, file_google_protobuf_duration]);
+  fileDesc("Ch1jaGF0dGVyYm94L3YxL3N5bnRoZXNpcy5wcm90bxINY2hhdHRlcmJveC52MSI2Cg5TeW50aGVzaXNJbnB1dBIUCgR0ZXh0GAEgASgJQgTiQQEBSABCDgoMaW5wdXRfc291cmNlIr4BCg5Wb2ljZVNlbGVjdGlvbhInCgRuYW1lGAEgASgJQhniQQEB+kESChBjaGF0dGVyYm94L1ZvaWNlEhsKDWxhbmd1YWdlX2NvZGUYAiABKAlCBOJBAQESKAoFbW9kZWwYAyABKAlCGeJBAQH6QRIKEGNoYXR0ZXJib3gvTW9kZWwSPAoPcmVmZXJlbmNlX2F1ZGlvGAQgASgLMh0uY2hhdHRlcmJveC52MS5SZWZlcmVuY2VBdWRpb0IE4kEBASI+Cg5SZWZlcmVuY2VBdWRpbxIVCgdjb250ZW50GAEgASgMQgTiQQECEhUKB2NvbnNlbnQYAiABKAhCBOJBAQIivAEKC0F1ZGlvQ29uZmlnEjoKDmF1ZGlvX2VuY29kaW5nGAEgASgOMhwuY2hhdHRlcmJveC52MS5BdWRpb0VuY29kaW5nQgTiQQEBEiAKDXNwZWFraW5nX3JhdGUYAiABKAFCBOJBAQFIAIgBARIcCg52b2x1bWVfZ2Fpbl9kYhgEIAEoAUIE4kEBARIfChFzYW1wbGVfcmF0ZV9oZXJ0ehgFIAEoBUIE4kEBAUIQCg5fc3BlYWtpbmdfcmF0ZSJEChNDdXN0b21Qcm9udW5jaWF0aW9uEhQKBnBocmFzZRgBIAEoCUIE4kEBAhIXCglzcG9rZW5fYXMYAiABKAlCBOJBAQIi7gIKEFN5bnRoZXNpc09wdGlvbnMSFwoEc2VlZBgBIAEoA0IE4kEBAUgAiAEBEh4KC3RlbXBlcmF0dXJlGAIgASgBQgTiQQEBSAGIAQESHwoMZXhhZ2dlcmF0aW9uGAMgASgBQgTiQQEBSAKIAQESHQoKY2ZnX3dlaWdodBgEIAEoAUIE4kEBAUgDiAEBEhgKBXRvcF9wGAUgASgBQgTiQQEBSASIAQESGAoFdG9wX2sYBiABKAVCBOJBAQFIBYgBARIYCgVtaW5fcBgHIAEoAUIE4kEBAUgGiAEBEiUKEnJlcGV0aXRpb25fcGVuYWx0eRgIIAEoAUIE4kEBAUgHiAEBQgcKBV9zZWVkQg4KDF90ZW1wZXJhdHVyZUIPCg1fZXhhZ2dlcmF0aW9uQg0KC19jZmdfd2VpZ2h0QggKBl90b3BfcEIICgZfdG9wX2tCCAoGX21pbl9wQhUKE19yZXBldGl0aW9uX3BlbmFsdHkivAIKGVN0cmVhbWluZ1N5bnRoZXNpemVDb25maWcSMgoFdm9pY2UYASABKAsyHS5jaGF0dGVyYm94LnYxLlZvaWNlU2VsZWN0aW9uQgTiQQEBEjYKDGF1ZGlvX2NvbmZpZxgCIAEoCzIaLmNoYXR0ZXJib3gudjEuQXVkaW9Db25maWdCBOJBAQESNgoHb3B0aW9ucxgDIAEoCzIfLmNoYXR0ZXJib3gudjEuU3ludGhlc2lzT3B0aW9uc0IE4kEBARI5ChBtYXhfYnVmZmVyX2RlbGF5GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgTiQQEBEkAKDnByb251bmNpYXRpb25zGAUgAygLMiIuY2hhdHRlcmJveC52MS5DdXN0b21Qcm9udW5jaWF0aW9uQgTiQQEBIh8KBUZsdXNoEhYKCGZsdXNoX2lkGAEgASgJQgTiQQEBIkUKCUludGVycnVwdBI4Cg9wbGF5YmFja19vZmZzZXQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBOJBAQEilQIKGlN0cmVhbWluZ1N5bnRoZXNpemVSZXF1ZXN0EkoKEHN0cmVhbWluZ19jb25maWcYASABKAsyKC5jaGF0dGVyYm94LnYxLlN0cmVhbWluZ1N5bnRoZXNpemVDb25maWdCBOJBAQFIABI0CgVpbnB1dBgCIAEoCzIdLmNoYXR0ZXJib3gudjEuU3ludGhlc2lzSW5wdXRCBOJBAQFIABIrCgVmbHVzaBgDIAEoCzIULmNoYXR0ZXJib3gudjEuRmx1c2hCBOJBAQFIABIzCglpbnRlcnJ1cHQYBCABKAsyGC5jaGF0dGVyYm94LnYxLkludGVycnVwdEIE4kEBAUgAQhMKEXN0cmVhbWluZ19yZXF1ZXN0Iq0CChFTeW50aGVzaXplUmVxdWVzdBIyCgVpbnB1dBgBIAEoCzIdLmNoYXR0ZXJib3gudjEuU3ludGhlc2lzSW5wdXRCBOJBAQISMgoFdm9pY2UYAiABKAsyHS5jaGF0dGVyYm94LnYxLlZvaWNlU2VsZWN0aW9uQgTiQQEBEjYKDGF1ZGlvX2NvbmZpZxgDIAEoCzIaLmNoYXR0ZXJib3gudjEuQXVkaW9Db25maWdCBOJBAQESNgoHb3B0aW9ucxgEIAEoCzIfLmNoYXR0ZXJib3gudjEuU3ludGhlc2lzT3B0aW9uc0IE4kEBARJACg5wcm9udW5jaWF0aW9ucxgFIAMoCzIiLmNoYXR0ZXJib3gudjEuQ3VzdG9tUHJvbnVuY2lhdGlvbkIE4kEBASKLAwobU3RyZWFtaW5nU3ludGhlc2l6ZVJlc3BvbnNlEjgKB3N0YXJ0ZWQYASABKAsyHy5jaGF0dGVyYm94LnYxLlN5bnRoZXNpc1N0YXJ0ZWRCBOJBAQNIABIwCgVhdWRpbxgCIAEoCzIZLmNoYXR0ZXJib3gudjEuQXVkaW9DaHVua0IE4kEBA0gAEjQKCmZsdXNoX2RvbmUYAyABKAsyGC5jaGF0dGVyYm94LnYxLkZsdXNoRG9uZUIE4kEBA0gAEjgKB3dhcm5pbmcYBCABKAsyHy5jaGF0dGVyYm94LnYxLlN5bnRoZXNpc1dhcm5pbmdCBOJBAQNIABI4CgdzdW1tYXJ5GAUgASgLMh8uY2hhdHRlcmJveC52MS5TeW50aGVzaXNTdW1tYXJ5QgTiQQEDSAASQAoLaW50ZXJydXB0ZWQYBiABKAsyIy5jaGF0dGVyYm94LnYxLlN5bnRoZXNpc0ludGVycnVwdGVkQgTiQQEDSABCFAoSc3RyZWFtaW5nX3Jlc3BvbnNlIuIBChBTeW50aGVzaXNTdGFydGVkEhgKCnJlcXVlc3RfaWQYASABKAlCBOJBAQMSEwoFbW9kZWwYAiABKAlCBOJBAQMSEwoFdm9pY2UYAyABKAlCBOJBAQMSOgoOYXVkaW9fZW5jb2RpbmcYBCABKA4yHC5jaGF0dGVyYm94LnYxLkF1ZGlvRW5jb2RpbmdCBOJBAQMSHwoRc2FtcGxlX3JhdGVfaGVydHoYBSABKAVCBOJBAQMSEgoEc2VlZBgGIAEoA0IE4kEBAxIZCgt3YXRlcm1hcmtlZBgHIAEoCEIE4kEBAyKPAQoKQXVkaW9DaHVuaxIbCg1hdWRpb19jb250ZW50GAEgASgMQgTiQQEDEhYKCHNlcXVlbmNlGAIgASgDQgTiQQEDEi8KBm9mZnNldBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIE4kEBAxIbCg1zZWdtZW50X2luZGV4GAQgASgFQgTiQQEDIlQKCUZsdXNoRG9uZRIWCghmbHVzaF9pZBgBIAEoCUIE4kEBAxIvCgZvZmZzZXQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBOJBAQMiYwoUU3ludGhlc2lzSW50ZXJydXB0ZWQSLwoGb2Zmc2V0GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgTiQQEDEhoKDGRyb3BwZWRfdGV4dBgCIAEoCUIE4kEBAyI9ChBTeW50aGVzaXNXYXJuaW5nEhIKBGNvZGUYASABKAlCBOJBAQMSFQoHbWVzc2FnZRgCIAEoCUIE4kEBAyK3AwoQU3ludGhlc2lzU3VtbWFyeRI3Cg5hdWRpb19kdXJhdGlvbhgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIE4kEBAxIdCg9jaGFyYWN0ZXJfY291bnQYAiABKAVCBOJBAQMSGwoNc2VnbWVudF9jb3VudBgDIAEoBUIE4kEBAxI8ChN0aW1lX3RvX2ZpcnN0X2F1ZGlvGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgTiQQEDEjsKEnN5bnRoZXNpc19kdXJhdGlvbhgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIE4kEBAxI5ChBjb21wdXRlX2R1cmF0aW9uGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgTiQQEDEh4KEHJlYWxfdGltZV9mYWN0b3IYByABKAFCBOJBAQMSHAoOdW5kZXJydW5fY291bnQYCCABKAVCBOJBAQMSOgoRdW5kZXJydW5fZHVyYXRpb24YCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBOJBAQMq5QEKDUF1ZGlvRW5jb2RpbmcSHgoaQVVESU9fRU5DT0RJTkdfVU5TUEVDSUZJRUQQABIbChdBVURJT19FTkNPRElOR19MSU5FQVIxNhABEhYKEkFVRElPX0VOQ09ESU5HX01QMxACEhsKF0FVRElPX0VOQ09ESU5HX09HR19PUFVTEAMSGAoUQVVESU9fRU5DT0RJTkdfTVVMQVcQBRIXChNBVURJT19FTkNPRElOR19BTEFXEAYSFgoSQVVESU9fRU5DT0RJTkdfUENNEAcSFwoTQVVESU9fRU5DT0RJTkdfRkxBQxBkYgZwcm90bzM", [file_google_api_field_behavior, file_google_api_resource, file_google_protobuf_duration]);
 
 /**
  * What is to be spoken, or a piece of it.
@@ -35,6 +35,11 @@ export type SynthesisInput = Message<"chatterbox.v1.SynthesisInput"> & {
      * For `StreamingSynthesize`, a piece cut anywhere, even inside a word; it joins what came
      * before, an empty piece does nothing, and all pieces of a stream are at most 100,000
      * characters together.
+     *
+     * `[pause:1.5s]` or `[pause:300ms]` is exact silence, at most 10 seconds each and 10 minutes in
+     * all. A tag such as `[laugh]` is performed by a model that lists it in
+     * `Model.paralinguistic_tags`; by any other it is left out and reported in a
+     * `SynthesisWarning`. Nothing of the kind is read aloud. Other text in brackets is.
      *
      * @generated from field: string text = 1;
      */
@@ -77,6 +82,13 @@ export type VoiceSelection = Message<"chatterbox.v1.VoiceSelection"> & {
    * @generated from field: string model = 3;
    */
   model: string;
+
+  /**
+   * A recording to speak like, in place of `name`: for a voice that is used once and not kept.
+   *
+   * @generated from field: chatterbox.v1.ReferenceAudio reference_audio = 4;
+   */
+  referenceAudio?: ReferenceAudio | undefined;
 };
 
 /**
@@ -85,6 +97,36 @@ export type VoiceSelection = Message<"chatterbox.v1.VoiceSelection"> & {
  */
 export const VoiceSelectionSchema: GenMessage<VoiceSelection> = /*@__PURE__*/
   messageDesc(file_chatterbox_v1_synthesis, 1);
+
+/**
+ * A recording of one person who speaks for 3 to 30 seconds.
+ *
+ * @generated from message chatterbox.v1.ReferenceAudio
+ */
+export type ReferenceAudio = Message<"chatterbox.v1.ReferenceAudio"> & {
+  /**
+   * The recording as the file it is: WAV, MP3, FLAC, Ogg, M4A or WebM, at most 10 MiB. One that no
+   * good voice can be made from is refused as `CreateVoice` refuses it.
+   *
+   * @generated from field: bytes content = 1;
+   */
+  content: Uint8Array;
+
+  /**
+   * Must be true: you declare that the person who speaks consents to a copy of their voice, or that
+   * it is you.
+   *
+   * @generated from field: bool consent = 2;
+   */
+  consent: boolean;
+};
+
+/**
+ * Describes the message chatterbox.v1.ReferenceAudio.
+ * Use `create(ReferenceAudioSchema)` to create a new message.
+ */
+export const ReferenceAudioSchema: GenMessage<ReferenceAudio> = /*@__PURE__*/
+  messageDesc(file_chatterbox_v1_synthesis, 2);
 
 /**
  * The form in which audio is sent.
@@ -98,6 +140,30 @@ export type AudioConfig = Message<"chatterbox.v1.AudioConfig"> & {
    * @generated from field: chatterbox.v1.AudioEncoding audio_encoding = 1;
    */
   audioEncoding: AudioEncoding;
+
+  /**
+   * How fast to speak, 0.5 to 2, at the same pitch. Pauses that the text asks for keep their length.
+   * Default: 1.
+   *
+   * @generated from field: optional double speaking_rate = 2;
+   */
+  speakingRate?: number | undefined;
+
+  /**
+   * How much louder (above 0) or softer, -96 to 16 decibels. Peaks that would be too loud are rounded
+   * off rather than cut. Default: 0, as the model speaks.
+   *
+   * @generated from field: double volume_gain_db = 4;
+   */
+  volumeGainDb: number;
+
+  /**
+   * Samples per second, in hertz: 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100 or 48000, as
+   * far as the encoding knows them. Default: the model's own rate.
+   *
+   * @generated from field: int32 sample_rate_hertz = 5;
+   */
+  sampleRateHertz: number;
 };
 
 /**
@@ -105,7 +171,36 @@ export type AudioConfig = Message<"chatterbox.v1.AudioConfig"> & {
  * Use `create(AudioConfigSchema)` to create a new message.
  */
 export const AudioConfigSchema: GenMessage<AudioConfig> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 2);
+  messageDesc(file_chatterbox_v1_synthesis, 3);
+
+/**
+ * How a word or phrase is to be said. It applies wherever the text has it in just this spelling, as
+ * whole words; where two begin at one place, the longer one is meant.
+ *
+ * @generated from message chatterbox.v1.CustomPronunciation
+ */
+export type CustomPronunciation = Message<"chatterbox.v1.CustomPronunciation"> & {
+  /**
+   * What is written, 1 to 64 characters without square brackets.
+   *
+   * @generated from field: string phrase = 1;
+   */
+  phrase: string;
+
+  /**
+   * What is said in its place, as one would write it, 1 to 128 characters without square brackets.
+   *
+   * @generated from field: string spoken_as = 2;
+   */
+  spokenAs: string;
+};
+
+/**
+ * Describes the message chatterbox.v1.CustomPronunciation.
+ * Use `create(CustomPronunciationSchema)` to create a new message.
+ */
+export const CustomPronunciationSchema: GenMessage<CustomPronunciation> = /*@__PURE__*/
+  messageDesc(file_chatterbox_v1_synthesis, 4);
 
 /**
  * How speech is drawn from the model. An unset field takes the model's own default, which
@@ -181,7 +276,7 @@ export type SynthesisOptions = Message<"chatterbox.v1.SynthesisOptions"> & {
  * Use `create(SynthesisOptionsSchema)` to create a new message.
  */
 export const SynthesisOptionsSchema: GenMessage<SynthesisOptions> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 3);
+  messageDesc(file_chatterbox_v1_synthesis, 5);
 
 /**
  * The settings of a live session: its first message, and only its first.
@@ -217,6 +312,13 @@ export type StreamingSynthesizeConfig = Message<"chatterbox.v1.StreamingSynthesi
    * @generated from field: google.protobuf.Duration max_buffer_delay = 4;
    */
   maxBufferDelay?: Duration | undefined;
+
+  /**
+   * How words are to be said, at most 100. Default: as the model says them.
+   *
+   * @generated from field: repeated chatterbox.v1.CustomPronunciation pronunciations = 5;
+   */
+  pronunciations: CustomPronunciation[];
 };
 
 /**
@@ -224,7 +326,7 @@ export type StreamingSynthesizeConfig = Message<"chatterbox.v1.StreamingSynthesi
  * Use `create(StreamingSynthesizeConfigSchema)` to create a new message.
  */
 export const StreamingSynthesizeConfigSchema: GenMessage<StreamingSynthesizeConfig> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 4);
+  messageDesc(file_chatterbox_v1_synthesis, 6);
 
 /**
  * Asks to speak all text sent so far without waiting for its sentence to end.
@@ -245,7 +347,7 @@ export type Flush = Message<"chatterbox.v1.Flush"> & {
  * Use `create(FlushSchema)` to create a new message.
  */
 export const FlushSchema: GenMessage<Flush> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 5);
+  messageDesc(file_chatterbox_v1_synthesis, 7);
 
 /**
  * The listener has begun to speak: drop all text not yet spoken and all audio not yet sent. The
@@ -267,7 +369,7 @@ export type Interrupt = Message<"chatterbox.v1.Interrupt"> & {
  * Use `create(InterruptSchema)` to create a new message.
  */
 export const InterruptSchema: GenMessage<Interrupt> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 6);
+  messageDesc(file_chatterbox_v1_synthesis, 8);
 
 /**
  * A message of the client to `StreamingSynthesize`.
@@ -320,7 +422,7 @@ export type StreamingSynthesizeRequest = Message<"chatterbox.v1.StreamingSynthes
  * Use `create(StreamingSynthesizeRequestSchema)` to create a new message.
  */
 export const StreamingSynthesizeRequestSchema: GenMessage<StreamingSynthesizeRequest> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 7);
+  messageDesc(file_chatterbox_v1_synthesis, 9);
 
 /**
  * The request to `Synthesize`.
@@ -355,6 +457,13 @@ export type SynthesizeRequest = Message<"chatterbox.v1.SynthesizeRequest"> & {
    * @generated from field: chatterbox.v1.SynthesisOptions options = 4;
    */
   options?: SynthesisOptions | undefined;
+
+  /**
+   * How words are to be said, at most 100. Default: as the model says them.
+   *
+   * @generated from field: repeated chatterbox.v1.CustomPronunciation pronunciations = 5;
+   */
+  pronunciations: CustomPronunciation[];
 };
 
 /**
@@ -362,7 +471,7 @@ export type SynthesizeRequest = Message<"chatterbox.v1.SynthesizeRequest"> & {
  * Use `create(SynthesizeRequestSchema)` to create a new message.
  */
 export const SynthesizeRequestSchema: GenMessage<SynthesizeRequest> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 8);
+  messageDesc(file_chatterbox_v1_synthesis, 10);
 
 /**
  * A message of the server, to both methods: `started` first, `summary` last, the rest between.
@@ -431,7 +540,7 @@ export type StreamingSynthesizeResponse = Message<"chatterbox.v1.StreamingSynthe
  * Use `create(StreamingSynthesizeResponseSchema)` to create a new message.
  */
 export const StreamingSynthesizeResponseSchema: GenMessage<StreamingSynthesizeResponse> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 9);
+  messageDesc(file_chatterbox_v1_synthesis, 11);
 
 /**
  * The settings in force.
@@ -468,7 +577,7 @@ export type SynthesisStarted = Message<"chatterbox.v1.SynthesisStarted"> & {
   audioEncoding: AudioEncoding;
 
   /**
-   * Samples per second of every chunk, in hertz; 24000 for the models of today.
+   * Samples per second of every chunk, in hertz.
    *
    * @generated from field: int32 sample_rate_hertz = 5;
    */
@@ -480,6 +589,13 @@ export type SynthesisStarted = Message<"chatterbox.v1.SynthesisStarted"> & {
    * @generated from field: int64 seed = 6;
    */
   seed: bigint;
+
+  /**
+   * Whether the audio carries an inaudible watermark, which `DetectWatermark` finds.
+   *
+   * @generated from field: bool watermarked = 7;
+   */
+  watermarked: boolean;
 };
 
 /**
@@ -487,16 +603,18 @@ export type SynthesisStarted = Message<"chatterbox.v1.SynthesisStarted"> & {
  * Use `create(SynthesisStartedSchema)` to create a new message.
  */
 export const SynthesisStartedSchema: GenMessage<SynthesisStarted> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 10);
+  messageDesc(file_chatterbox_v1_synthesis, 12);
 
 /**
  * A stretch of sound. Chunks in the order of `sequence` follow one another without gap or overlap.
+ * Every duration and offset of a stream is on the clock of what is heard.
  *
  * @generated from message chatterbox.v1.AudioChunk
  */
 export type AudioChunk = Message<"chatterbox.v1.AudioChunk"> & {
   /**
-   * The samples in the encoding that `SynthesisStarted` announced; whole samples only.
+   * The next bytes in the encoding that `SynthesisStarted` announced. Where it has samples (LINEAR16,
+   * PCM, MULAW, ALAW) whole samples only; the chunks of the others join to one file.
    *
    * @generated from field: bytes audio_content = 1;
    */
@@ -510,7 +628,8 @@ export type AudioChunk = Message<"chatterbox.v1.AudioChunk"> & {
   sequence: bigint;
 
   /**
-   * When this chunk begins, on the clock of the stream's audio, rounded to the nanosecond.
+   * When this chunk begins, on the clock of the stream's audio, rounded to the nanosecond; with MP3,
+   * OGG_OPUS and FLAC to within a frame, which is at most 0.15 seconds.
    *
    * @generated from field: google.protobuf.Duration offset = 3;
    */
@@ -529,7 +648,7 @@ export type AudioChunk = Message<"chatterbox.v1.AudioChunk"> & {
  * Use `create(AudioChunkSchema)` to create a new message.
  */
 export const AudioChunkSchema: GenMessage<AudioChunk> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 11);
+  messageDesc(file_chatterbox_v1_synthesis, 13);
 
 /**
  * All text sent before a flush has been spoken and its audio sent.
@@ -545,7 +664,8 @@ export type FlushDone = Message<"chatterbox.v1.FlushDone"> & {
   flushId: string;
 
   /**
-   * Where the flushed speech ends, on the clock of the stream's audio.
+   * Where the flushed speech ends, on the clock of the stream's audio. With MP3, OGG_OPUS and FLAC
+   * that includes up to 0.5 seconds of silence, which push the last sound out of the encoder.
    *
    * @generated from field: google.protobuf.Duration offset = 2;
    */
@@ -557,7 +677,7 @@ export type FlushDone = Message<"chatterbox.v1.FlushDone"> & {
  * Use `create(FlushDoneSchema)` to create a new message.
  */
 export const FlushDoneSchema: GenMessage<FlushDone> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 12);
+  messageDesc(file_chatterbox_v1_synthesis, 14);
 
 /**
  * Unspoken text and unsent audio were dropped; any audio that follows belongs to later text.
@@ -586,7 +706,7 @@ export type SynthesisInterrupted = Message<"chatterbox.v1.SynthesisInterrupted">
  * Use `create(SynthesisInterruptedSchema)` to create a new message.
  */
 export const SynthesisInterruptedSchema: GenMessage<SynthesisInterrupted> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 13);
+  messageDesc(file_chatterbox_v1_synthesis, 15);
 
 /**
  * Something was ignored or altered, and the stream goes on.
@@ -614,7 +734,7 @@ export type SynthesisWarning = Message<"chatterbox.v1.SynthesisWarning"> & {
  * Use `create(SynthesisWarningSchema)` to create a new message.
  */
 export const SynthesisWarningSchema: GenMessage<SynthesisWarning> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 14);
+  messageDesc(file_chatterbox_v1_synthesis, 16);
 
 /**
  * What a finished stream amounted to.
@@ -693,12 +813,12 @@ export type SynthesisSummary = Message<"chatterbox.v1.SynthesisSummary"> & {
  * Use `create(SynthesisSummarySchema)` to create a new message.
  */
 export const SynthesisSummarySchema: GenMessage<SynthesisSummary> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 15);
+  messageDesc(file_chatterbox_v1_synthesis, 17);
 
 /**
- * How samples become bytes. Numbers and meanings are those of Google Cloud Text-to-Speech; its
- * other encodings (2 to 6 and 8) are not served yet and are refused with INVALID_ARGUMENT.
- * Audio is always mono.
+ * How samples become bytes. Numbers below 100 and their meanings are those of Google Cloud
+ * Text-to-Speech; its others (4 and 8) are refused with INVALID_ARGUMENT. Audio is always mono, and
+ * every encoding is written while the speech is made.
  *
  * @generated from enum chatterbox.v1.AudioEncoding
  */
@@ -720,11 +840,46 @@ export enum AudioEncoding {
   LINEAR16 = 1,
 
   /**
+   * MP3 at 96 kbit/s, without a header of its own.
+   *
+   * @generated from enum value: AUDIO_ENCODING_MP3 = 2;
+   */
+  MP3 = 2,
+
+  /**
+   * Opus at 48 kbit/s in an Ogg container, for 8000, 12000, 16000, 24000 and 48000 Hz.
+   *
+   * @generated from enum value: AUDIO_ENCODING_OGG_OPUS = 3;
+   */
+  OGG_OPUS = 3,
+
+  /**
+   * 8-bit G.711 mu-law samples and nothing else. Telephones take 8000 Hz.
+   *
+   * @generated from enum value: AUDIO_ENCODING_MULAW = 5;
+   */
+  MULAW = 5,
+
+  /**
+   * 8-bit G.711 A-law samples and nothing else. Telephones take 8000 Hz.
+   *
+   * @generated from enum value: AUDIO_ENCODING_ALAW = 6;
+   */
+  ALAW = 6,
+
+  /**
    * 16-bit signed little-endian samples and nothing else.
    *
    * @generated from enum value: AUDIO_ENCODING_PCM = 7;
    */
   PCM = 7,
+
+  /**
+   * FLAC of 16 bits. The number of samples is not known at its beginning and left open.
+   *
+   * @generated from enum value: AUDIO_ENCODING_FLAC = 100;
+   */
+  FLAC = 100,
 }
 
 /**
