@@ -44,8 +44,7 @@ def upstream_options(*, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Options:
     chosen = dict(client_options(max_message_bytes=max_message_bytes))
     chosen |= {
         "grpc.keepalive_time_ms": UPSTREAM_PING_INTERVAL_MS,
-        "grpc.http2.ping_timeout_ms": UPSTREAM_PING_TIMEOUT_MS,  # keepalive_timeout_ms ends nothing
-        "grpc.http2.max_pings_without_data": 0,  # without this it falls silent after two
+        "grpc.http2.ping_timeout_ms": UPSTREAM_PING_TIMEOUT_MS,
         "grpc.use_local_subchannel_pool": 1,
     }
     return list(chosen.items())
@@ -56,7 +55,8 @@ def _both_sides(max_message_bytes: int) -> Options:
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.keepalive_time_ms", KEEPALIVE_INTERVAL_MS),
-        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),  # keepalive_timeout_ms ends nothing
+        ("grpc.http2.max_pings_without_data", 0),  # without this it falls silent after two
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.enable_retries", 0),  # a synthesis is not repeated behind the caller's back
     ]
