@@ -79,12 +79,12 @@ $(VENV)/.venv:
 	@touch $@
 
 $(VENV)/.serve: pyproject.toml $(VENV)/.venv
-	@$(PIP) -e '.[engine,edge]'
+	@$(PIP) -e '.[engine,edge,tracing]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.venv
 	@echo "Installing what the tests need ..."
-	@$(PIP) -e '.[engine,edge,evaluate,dev]'
+	@$(PIP) -e '.[engine,edge,tracing,evaluate,dev]'
 	@touch $@ $(VENV)/.serve
 
 $(CLIENT_PACKAGES): $(CLIENT)/package-lock.json

@@ -1,10 +1,14 @@
-"""What every test shares: GPU tests skip without a GPU, and slowness is no failure."""
+"""What every test shares: GPU tests skip without a GPU, slowness is no failure, a collector of spans."""
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -18,6 +22,10 @@ settings.load_profile("any machine")
 os.environ.setdefault("OMP_WAIT_POLICY", "ACTIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
+# Traces go where a test says, or nowhere.
+for name in [name for name in os.environ if name.startswith("OTEL_")]:
+    del os.environ[name]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     marked = [item for item in items if item.get_closest_marker("gpu")]
@@ -29,6 +37,79 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     for item in marked:
         item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundSpan:
+    """A span as a collector received it. Ids are hexadecimal, "" for none."""
+
+    service: str
+    name: str
+    kind: int  # of OpenTelemetry: 2 is a server's, 3 a client's
+    trace_id: str
+    span_id: str
+    parent_id: str
+    attributes: dict[str, Any]
+    events: tuple[str, ...]
+    is_error: bool
+
+
+class Collector:
+    """A collector of OpenTelemetry's: takes spans by OTLP over gRPC, on a loopback port."""
+
+    def __init__(self) -> None:
+        self.spans: list[FoundSpan] = []
+        self.endpoint = ""
+
+    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802  # gRPC fixes the name
+        from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+
+        for each in request.resource_spans:
+            service = _attributes(each.resource.attributes)["service.name"]
+            for scope in each.scope_spans:
+                self.spans.extend(_found(span, service=service) for span in scope.spans)
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+    def received(
+        self, is_enough: Callable[[list[FoundSpan]], bool], *, timeout_s: float = 20.0
+    ) -> list[FoundSpan]:
+        """The spans, when they are enough; fails when they never are."""
+        deadline_s = time.monotonic() + timeout_s
+        while not is_enough(self.spans):
+            assert time.monotonic() < deadline_s, self.spans
+            time.sleep(0.05)
+        return list(self.spans)
+
+
+def _attributes(listed: Any) -> dict[str, Any]:
+    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in listed}
+
+
+def _found(span: Any, *, service: str) -> FoundSpan:
+    return FoundSpan(
+        service=service,
+        name=span.name,
+        kind=span.kind,
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        parent_id=span.parent_span_id.hex(),
+        attributes=_attributes(span.attributes),
+        events=tuple(event.name for event in span.events),
+        is_error=span.status.code == span.status.STATUS_CODE_ERROR,
+    )
+
+
+@pytest.fixture(scope="session")
+def collector() -> Iterator[Collector]:
+    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
+
+    found = Collector()
+    server = grpc.server(ThreadPoolExecutor(1))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(found, server)
+    found.endpoint = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    yield found
+    server.stop(None).wait()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -103,14 +103,16 @@ class RecordedSpan(Span):
         """The span of a call to another process, inside this one."""
         host, _, port = address.rpartition(":")
         is_tcp = bool(host) and port.isdecimal()
-        where = {"server.address": host, "server.port": int(port)} if is_tcp else {}
+        where: dict[str, str | int] = {"server.address": host if is_tcp else address}
+        if is_tcp:
+            where["server.port"] = int(port)
         span = self._tracer.start_span(
             method,
             context=trace.set_span_in_context(self._span),
             kind=SpanKind.CLIENT,
             attributes={
                 **_rpc(method),
-                **(where or {"server.address": address}),
+                **where,
                 REQUEST_ID: self._request_id,
                 **_ours(attributes),
             },
