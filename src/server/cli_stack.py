@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from chatterbox.process.logs import configure_logs
 from chatterbox.process.signals import stop_requested
 from server.stack.app import RunningStack, standing
+from server.stack.lines import as_json, as_text
 from server.stack.settings import StackSettings, parse_settings
 
 NO_ENVOY = """\
@@ -48,8 +49,9 @@ async def _until(stop: asyncio.Event, stack: RunningStack) -> None:
     failing.cancel()
 
 
-def _write(line: str) -> None:
-    sys.stderr.write(line)
+def _write(process: str, line: str) -> None:
+    shape = as_text if sys.stderr.isatty() else as_json
+    sys.stderr.write(shape(process, line))
 
 
 def _announce(settings: StackSettings, stack: RunningStack) -> None:

@@ -95,7 +95,10 @@ def running(folder: Path, *flags: str) -> Iterator[Stack]:
     ports = [f"--{name}=127.0.0.1:0" for name in ("listen", "balancer-listen", "server-listen")]
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [SCRIPTS / "chatterbox", "up", *ports, "--server-flags=--engine tone", *flags],
+            [
+                *(SCRIPTS / "chatterbox", "up", *ports),
+                *("--server-flags=--engine tone", "--web-root=none", *flags),
+            ],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -137,6 +140,12 @@ def _shown(process: subprocess.Popen[str], log: Path) -> str:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running(tmp_path_factory.mktemp("stack"), "--servers=2") as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def start_stack() -> Callable[..., contextlib.AbstractContextManager[Stack]]:
+    """Starts a stack that several tests share; its files are in the folder given."""
+    return running
 
 
 @pytest.fixture

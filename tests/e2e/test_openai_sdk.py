@@ -98,5 +98,26 @@ def test_what_envoy_refuses_has_the_same_shape(client: openai.OpenAI) -> None:
 def test_models(client: openai.OpenAI) -> None:
     assert [model.id for model in client.models.list()] == ["tone"]
     assert client.models.retrieve("tone").owned_by == "chatterbox"
-    with pytest.raises(openai.NotFoundError, match="gpt-5"):
+    with pytest.raises(openai.NotFoundError, match="there is no model 'gpt-5'") as caught:
         client.models.retrieve("gpt-5")
+    error = caught.value
+    assert (error.type, error.param, error.code) == ("invalid_request_error", None, "NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "status"),
+    [
+        ("GET", "/v1/models/gpt-5", 404),
+        ("GET", "/v1/models?colour=red", 400),
+        ("POST", "/v1/models", 404),
+        ("GET", "/v1/models/a/b", 404),
+    ],
+)
+def test_every_error_about_models_has_openais_shape(
+    stack: Any, verb: str, path: str, status: int
+) -> None:
+    answer = stack.ask(verb, path)
+    assert answer.status == status
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json().keys() == {"error"}
+    assert answer.json()["error"].keys() == {"message", "type", "param", "code"}

@@ -5,25 +5,25 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chatterbox.errors import ConfigError, EngineStopped
+from chatterbox.errors import EngineStopped
 from server.openapi.contract import CONTRACT
 from server.stack.child import Child
 from server.stack.edge import EdgeConfig
 from server.stack.edge_drain import drain_edge
 from server.stack.envoy import write_envoy_config
+from server.stack.lines import Write
 from server.stack.pages import write_pages
 from server.stack.ports import Ports
 from server.stack.readiness import until_serving
 from server.stack.settings import StackSettings
+from server.stack.web import web_folder
 
 SCRIPTS = Path(sys.executable).parent  # not on PATH unless the environment is activated
-
-Write = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +116,8 @@ def _stack(settings: StackSettings, plan: Plan, folder: Path, write: Write) -> R
     resume_key.touch(mode=0o600)
     resume_key.write_text(secrets.token_hex(32))
     shared = ["--log-format", log_format, "--drain-s", f"{settings.drain_s:g}"]
+    if settings.otlp_endpoint is not None:
+        shared += ["--otlp-endpoint", settings.otlp_endpoint]
     servers = [
         Child(
             f"server-{number}",
@@ -147,8 +149,6 @@ def _edge(settings: StackSettings, plan: Plan, folder: Path, write: Write) -> Ch
     envoy = envoy_path()
     assert envoy is not None, "there is no edge without an Envoy"
     assert plan.edge is not None
-    if settings.web_root is not None and not settings.web_root.is_dir():
-        raise ConfigError(f"--web-root: {settings.web_root} is not a folder")
     write_pages(folder, has_admin_api=True)
     config = EdgeConfig(
         listen=plan.edge,
@@ -156,13 +156,15 @@ def _edge(settings: StackSettings, plan: Plan, folder: Path, write: Write) -> Ch
         contract=CONTRACT,
         pages=folder,
         admin=plan.admin,
-        web_root=settings.web_root.resolve() if settings.web_root else None,
+        web_root=web_folder(settings.web_root),
         has_admin_api=True,
         has_reflection=True,
+        otlp_endpoint=settings.otlp_endpoint,
     )
     path = folder / "envoy.json"
     write_envoy_config(config, path)
     flags = ["--concurrency", "1", "--disable-hot-restart", "-l", "error"]
+    flags += ["--file-flush-interval-msec", "1000"]  # of its log; 10 s by default
     return Child("edge", [str(envoy), "-c", str(path), *flags], write=write, shows_output=True)
 
 

@@ -7,11 +7,12 @@ import signal
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import structlog
 
 from chatterbox.errors import ConfigError, EngineStopped
+from server.stack.lines import Write
 
 STEADY_S = 30.0  # a process that lasted so long had not failed to start
 MAX_FAILURES = 5  # in a row
@@ -25,14 +26,14 @@ log = structlog.get_logger(__name__)
 
 
 class Child:
-    """A command that is kept running. Its lines go to `write`, with its name before each."""
+    """A command that is kept running. Its lines go to `write`."""
 
     def __init__(
         self,
         name: str,
         command: Sequence[str],
         *,
-        write: Callable[[str], None],
+        write: Write,
         shows_output: bool = False,
         restart_delay_s: float = RESTART_DELAY_S,
     ) -> None:
@@ -120,7 +121,7 @@ class Child:
             if not line:
                 return
             self._last_line = line.decode(errors="replace").rstrip()
-            self._write(f"{self.name:<10}| {self._last_line}\n")
+            self._write(self.name, self._last_line)
 
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None

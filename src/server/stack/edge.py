@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chatterbox.errors import ConfigError
+from chatterbox.process.tracing import collector_address
 
 LOOPBACK_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 
@@ -31,6 +32,7 @@ class EdgeConfig:
     cors_origins: str = LOOPBACK_ORIGINS  # regular expression of the pages that may call
     has_admin_api: bool = False  # whether AdminService is served: who drains backends stops calls
     has_reflection: bool = False
+    otlp_endpoint: str | None = None  # http://host:port of a collector; no traces without
 
     max_request_bytes: int = 16 * 1024 * 1024
     max_header_kib: int = 32
@@ -41,11 +43,13 @@ class EdgeConfig:
     max_duration_s: int = 3_660  # the balancer's own limit comes first
 
     def __post_init__(self) -> None:
-        """Raises ConfigError for an address that is none, or no balancer."""
+        """Raises ConfigError for an address that is none, no balancer, or a collector by TLS."""
         if not self.balancers:
             raise ConfigError("the edge needs at least one balancer")
         for address in (self.listen, self.admin, *self.balancers):
             host_and_port(address)
+        if self.otlp_endpoint and collector_address(self.otlp_endpoint)[2]:
+            raise ConfigError("the edge sends its traces by http://, to a collector near it")
 
 
 def host_and_port(address: str) -> tuple[str, int]:

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chatterbox.errors import ConfigError
 from chatterbox.process.addresses import BALANCER, EDGE
-from chatterbox.process.settings import Count, parse
+from chatterbox.process.settings import OTLP_ENDPOINT, Count, otlp_endpoint, parse
 from server.stack.edge import LOOPBACK_ORIGINS, EdgeConfig, Tls
 
 CONTRACT_FILE = "contract.binpb"
@@ -49,6 +49,7 @@ class EdgeSettings(BaseSettings):
         default=False, description="whether backends may be listed and drained through the edge"
     )
     reflection: bool = Field(default=False, description="whether gRPC reflection is served")
+    otlp_endpoint: str | None = Field(default_factory=otlp_endpoint, description=OTLP_ENDPOINT)
     max_request_bytes: Count | None = Field(
         None, description="size at which a request is refused; 16 MiB by default"
     )
@@ -70,6 +71,7 @@ class EdgeSettings(BaseSettings):
             cors_origins=self.cors_origins,
             has_admin_api=self.admin_api,
             has_reflection=self.reflection,
+            otlp_endpoint=self.otlp_endpoint,
             **limit,
         )
 

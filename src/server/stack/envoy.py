@@ -9,7 +9,9 @@ from typing import Any
 
 from server.stack.edge import EdgeConfig, Tls, host_and_port
 from server.stack.envoy_filters import http_filters
-from server.stack.envoy_routes import CLUSTER, local_replies, routes, typed
+from server.stack.envoy_routes import CLUSTER, local_replies, routes
+from server.stack.envoy_tracing import collector_clusters, tracing
+from server.stack.envoy_types import typed
 
 HEALTH_SERVICE = "chatterbox.v1.TextToSpeechService"
 WINDOW_BYTES = 65_536  # per stream: a slow reader holds up seconds of sound, not minutes
@@ -33,7 +35,11 @@ def envoy_config(config: EdgeConfig) -> dict[str, Any]:
     return {
         "node": {"id": "edge", "cluster": "edge"},
         "admin": {"address": _address(config.admin)},
-        "static_resources": {"listeners": [_listener(config)], "clusters": [_cluster(config)]},
+        "application_log_config": {"log_format": {"json_format": _own_log()}},
+        "static_resources": {
+            "listeners": [_listener(config)],
+            "clusters": [_cluster(config), *collector_clusters(config)],
+        },
         "overload_manager": _overload_manager(config),
     }
 
@@ -86,17 +92,27 @@ def _http_manager(config: EdgeConfig) -> dict[str, Any]:
         "stream_idle_timeout": f"{config.idle_timeout_s}s",
         "drain_timeout": "20s",
         "access_log": [_access_log()],
+        **tracing(config),
         "local_reply_config": local_replies(),
         "route_config": routes(config),
         "http_filters": http_filters(config),
     }
 
 
+def _own_log() -> dict[str, str]:
+    """What Envoy says of itself, as the other processes say it."""
+    return {"timestamp": "%Y-%m-%dT%T.%F%z", "level": "%l", "logger": "edge.%n", "event": "%j"}
+
+
 def _access_log() -> dict[str, Any]:
     line = {
-        "event": "edge",
+        "timestamp": "%START_TIME(%Y-%m-%dT%H:%M:%E6SZ)%",
+        "level": "info",
+        "logger": "edge.requests",
+        "event": "request",
         "method": "%REQ(:METHOD)%",
-        "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+        # Without the query: it may hold what clients ask.
+        "path": "%PATH(NQ:ORIG_OR_PATH)%",
         "status": "%RESPONSE_CODE%",
         "why": "%RESPONSE_CODE_DETAILS%",
         "flags": "%RESPONSE_FLAGS%",
@@ -104,6 +120,7 @@ def _access_log() -> dict[str, Any]:
         "duration_ms": "%DURATION%",
         "sent_bytes": "%BYTES_SENT%",
         "request_id": "%REQ(X-REQUEST-ID)%",
+        "trace_id": "%TRACE_ID%",
     }
     is_health = {"name": ":path", "string_match": {"prefix": "/grpc.health."}}
     return {

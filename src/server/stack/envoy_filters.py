@@ -4,16 +4,10 @@ from typing import Any
 
 from chatterbox.process.status import CODE_KEY, PARAM_KEY, TYPE_KEY
 from server.stack.edge import EdgeConfig
-from server.stack.envoy_routes import (
-    CLUSTER,
-    CORS,
-    FILE_SERVER,
-    HEADER_MUTATION,
-    TRANSCODER,
-    TRANSFORM,
-    file_server,
-    typed,
-)
+from server.stack.envoy_openai import openai_error_filter
+from server.stack.envoy_routes import CLUSTER
+from server.stack.envoy_types import CORS, HEADER_MUTATION, TRANSCODER, typed
+from server.stack.envoy_web import web_filters
 
 HEALTH_PATH = "/healthz"
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -24,7 +18,7 @@ _PUBLIC = ("TextToSpeechService", "VoicesService", "ModelsService", "OpenAIServi
 
 def http_filters(config: EdgeConfig) -> list[dict[str, Any]]:
     """The chain. Its order is half of its meaning."""
-    chain = [
+    return [
         _header_mutation(),
         _health_check(),
         _filter(CORS, f"{_FILTERS}.cors.v3.Cors"),
@@ -33,14 +27,8 @@ def http_filters(config: EdgeConfig) -> list[dict[str, Any]]:
             f"{_FILTERS}.body_size_limit.v3.BodySizeLimit",
             max_request_bytes=config.max_request_bytes,
         ),
-    ]
-    if config.web_root is not None:
-        # Off unless a route turns it on.
-        chain.append({"name": FILE_SERVER, "disabled": True, "typed_config": file_server(config)})
-    return [
-        *chain,
-        # Above the transcoder, so that it sees the JSON that the transcoder made.
-        _filter(TRANSFORM, f"{_FILTERS}.transform.v3.TransformConfig"),
+        *web_filters(config),
+        openai_error_filter(),
         _filter("envoy.filters.http.grpc_web", f"{_FILTERS}.grpc_web.v3.GrpcWeb"),
         _transcoder(config),
         _filter(

@@ -1,52 +1,40 @@
 """Which path goes where, and how errors of Envoy's own look."""
 
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from server.stack.edge import EdgeConfig
+from server.stack.envoy_openai import MODELS, SPEECH_PREFIX, with_openai_errors
+from server.stack.envoy_types import CORS, TRANSCODER, disabled, header, typed
+from server.stack.envoy_web import docs_headers, web_routes
 
 CLUSTER = "balancers"
-SPEECH_PREFIX = "/v1/audio/"  # OpenAI's
 ORIGINAL_PATH = "x-envoy-original-path"  # what the transcoder leaves of a path
 ADMIN_SERVICE = "/chatterbox.v1.AdminService/"
 MAX_PAGE_BYTES = 1_048_576  # of openapi.json and docs.html
 
-TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
-TRANSFORM = "envoy.filters.http.transform"
-FILE_SERVER = "envoy.filters.http.file_server"
-HEADER_MUTATION = "envoy.filters.http.header_mutation"
-CORS = "envoy.filters.http.cors"
-
 _ALLOWED_HEADERS = (
-    "authorization,content-type,x-grpc-web,x-user-agent,grpc-timeout,x-request-id,range"
+    "authorization,content-type,x-grpc-web,x-user-agent,grpc-timeout,x-request-id,range,"
+    "traceparent,tracestate"
 )
 _EXPOSED_HEADERS = "grpc-status,grpc-message,grpc-status-details-bin,x-request-id"
-_CONTENT_TYPES = {
-    "html": "text/html; charset=utf-8",
-    "js": "text/javascript",
-    "css": "text/css",
-    "json": "application/json",
-    "svg": "image/svg+xml",
-    "png": "image/png",
-    "ico": "image/x-icon",
-    "woff2": "font/woff2",
-    "wasm": "application/wasm",
-}
-
-
-def typed(name: str) -> dict[str, str]:
-    """The type mark of an extension's message."""
-    return {"@type": f"type.googleapis.com/{name}"}
 
 
 def routes(config: EdgeConfig) -> dict[str, Any]:
     """All paths. The first that fits is taken."""
     listed = [
-        _speech_route(config),
+        *_openai_routes(config),
         {"match": {"prefix": "/v1/"}, "name": "rest", "route": _to_balancers(config)},
         *_grpc_routes(config),
         _page("/openapi.json", config.pages / "openapi.json", "application/json"),
-        _page("/docs", config.pages / "docs.html", "text/html; charset=utf-8"),
-        *_web_routes(config),
+        _page(
+            "/docs",
+            config.pages / "docs.html",
+            "text/html; charset=utf-8",
+            headers=docs_headers(config),
+        ),
+        *web_routes(config),
     ]
     return {
         "name": "edge",
@@ -95,35 +83,23 @@ def _to_balancers(config: EdgeConfig) -> dict[str, Any]:
     }
 
 
-def _speech_route(config: EdgeConfig) -> dict[str, Any]:
-    """OpenAI's speech. Its answers are sound or events, so all that is JSON is an error."""
-    error = {
-        "message": "%RESPONSE_BODY(message)%",
-        "type": "%RESP(x-error-type)%",
-        "param": "%RESP(x-error-param)%",
-        "code": "%RESP(x-error-code)%",
-    }
-    return {
-        "match": {"prefix": SPEECH_PREFIX},
-        "name": "openai",
-        "route": _to_balancers(config),
-        "typed_per_filter_config": {
-            TRANSFORM: {
-                **typed("envoy.extensions.filters.http.transform.v3.TransformConfig"),
-                "response_transformation": {
-                    "body_transformation": {
-                        "action": "REPLACE",
-                        "body_format": {"json_format": {"error": error}},
-                    }
-                },
-            }
-        },
-    }
+def _openai_routes(config: EdgeConfig) -> list[dict[str, Any]]:
+    """OpenAI's speech and models."""
+    matches = ({"prefix": SPEECH_PREFIX}, {"path": MODELS}, {"prefix": f"{MODELS}/"})
+    return [
+        {
+            "match": match,
+            "name": "openai",
+            "route": _to_balancers(config),
+            "typed_per_filter_config": with_openai_errors(),
+        }
+        for match in matches
+    ]
 
 
 def _grpc_routes(config: EdgeConfig) -> list[dict[str, Any]]:
     """gRPC and gRPC-Web."""
-    plain = {"typed_per_filter_config": {TRANSCODER: _disabled()}}
+    plain = {"typed_per_filter_config": {TRANSCODER: disabled()}}
     listed: list[dict[str, Any]] = []
     if not config.has_admin_api:
         listed.append(
@@ -138,61 +114,15 @@ def _grpc_routes(config: EdgeConfig) -> list[dict[str, Any]]:
     ]
 
 
-def _page(path: str, file: Any, content_type: str) -> dict[str, Any]:
-    header = {
-        "header": {"key": "content-type", "value": content_type},
-        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-    }
+def _page(
+    path: str, file: Path, content_type: str, *, headers: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
     return {
         "match": {"path": path},
         "direct_response": {"status": 200, "body": {"filename": str(file)}},
-        "response_headers_to_add": [header],
-        "typed_per_filter_config": {TRANSCODER: _disabled()},
+        "response_headers_to_add": [header("content-type", content_type), *headers],
+        "typed_per_filter_config": {TRANSCODER: disabled()},
     }
-
-
-def _web_routes(config: EdgeConfig) -> list[dict[str, Any]]:
-    """The web interface if there is one, else the way to the docs; 404 for the rest."""
-    nothing = {"direct_response": {"status": 404}}
-    if config.web_root is None:
-        plain = {"typed_per_filter_config": {TRANSCODER: _disabled()}}
-        return [
-            {"match": {"path": "/"}, "redirect": {"path_redirect": "/docs"}} | plain,
-            {"match": {"prefix": "/"}} | nothing | plain,
-        ]
-    files = {TRANSCODER: _disabled(), FILE_SERVER: file_server(config)}
-    forever = {HEADER_MUTATION: _cache_control("public, max-age=31536000, immutable")}
-    return [
-        # Names under assets/ hold a hash of their content.
-        {"match": {"prefix": "/assets/"}, "typed_per_filter_config": files | forever} | nothing,
-        {"match": {"prefix": "/"}, "typed_per_filter_config": files} | nothing,
-    ]
-
-
-def file_server(config: EdgeConfig) -> dict[str, Any]:
-    """Serves the web interface's folder."""
-    assert config.web_root is not None, "only an edge with a web interface serves files"
-    return {
-        **typed("envoy.extensions.filters.http.file_server.v3.FileServerConfig"),
-        "manager_config": {"thread_pool": {"thread_count": 1}},
-        "path_mappings": [{"request_path_prefix": "/", "file_path_prefix": f"{config.web_root}/"}],
-        "content_types": _CONTENT_TYPES,
-        "default_content_type": "application/octet-stream",
-        "directory_behaviors": [{"default_file": "index.html"}],
-    }
-
-
-def _cache_control(value: str) -> dict[str, Any]:
-    header = {"key": "cache-control", "value": value}
-    action = {"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-    return {
-        **typed("envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute"),
-        "mutations": {"response_mutations": [{"append": action}]},
-    }
-
-
-def _disabled() -> dict[str, Any]:
-    return {**typed("envoy.config.route.v3.FilterConfig"), "disabled": True}
 
 
 def local_replies() -> dict[str, Any]:
@@ -209,8 +139,9 @@ def local_replies() -> dict[str, Any]:
             {
                 # By either path: the transcoder may have rewritten it by then.
                 "filter": _any_of(
-                    _header(":path", string_match={"prefix": SPEECH_PREFIX}),
-                    _header(ORIGINAL_PATH, string_match={"prefix": SPEECH_PREFIX}),
+                    _header(name, string_match={"prefix": prefix})
+                    for name in (":path", ORIGINAL_PATH)
+                    for prefix in (SPEECH_PREFIX, MODELS)
                 ),
                 "body_format_override": {"json_format": {"error": openai_error}},
             },
@@ -243,7 +174,7 @@ def _header(name: str, **match: Any) -> dict[str, Any]:
     return {"header_filter": {"header": {"name": name, **match}}}
 
 
-def _any_of(*filters: dict[str, Any]) -> dict[str, Any]:
+def _any_of(filters: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {"or_filter": {"filters": list(filters)}}
 
 

@@ -7,14 +7,22 @@ setting; the flag wins.
 import os
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chatterbox.process.addresses import BALANCER, EDGE, SERVER
-from chatterbox.process.settings import Count, PositiveSeconds, Seconds, load, parse
+from chatterbox.process.settings import (
+    OTLP_ENDPOINT,
+    Count,
+    PositiveSeconds,
+    Seconds,
+    load,
+    otlp_endpoint,
+    parse,
+)
+from server.stack.web import Choice
 
 TCP_PATTERN = r"^.+:\d{1,5}$"
 
@@ -57,7 +65,12 @@ class StackSettings(BaseSettings):
         description="further flags of every model server, in one string; {index} is its number: "
         "'--family english --device cuda:{index}'",
     )
-    web_root: Path | None = Field(None, description="folder of the web interface, if there is one")
+    web_root: Choice = Field(
+        "auto",
+        description="folder of the web interface; auto finds the one that is packaged or built "
+        "here, none serves none",
+    )
+    otlp_endpoint: str | None = Field(default_factory=otlp_endpoint, description=OTLP_ENDPOINT)
     drain_s: Seconds = Field(
         10.0, description="seconds running streams get to finish when the stack stops"
     )

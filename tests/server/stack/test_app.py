@@ -37,7 +37,7 @@ async def test_without_an_envoy_grpc_is_served_alone(
     settings: StackSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "envoy_path", lambda: None)
-    async with standing(settings, write=lambda _: None, stop=asyncio.Event()) as stack:
+    async with standing(settings, write=lambda *_: None, stop=asyncio.Event()) as stack:
         assert stack.plan.edge is None
         assert [child.name for child in stack.children] == ["balancer", "server-0"]
         async with aio.insecure_channel(stack.plan.balancer) as channel:
@@ -51,6 +51,6 @@ async def test_without_an_envoy_grpc_is_served_alone(
 async def test_a_stack_that_is_coming_up_can_be_stopped(settings: StackSettings) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().call_later(0.2, stop.set)
-    async with asyncio.timeout(20), standing(settings, write=lambda _: None, stop=stop) as stack:
+    async with asyncio.timeout(20), standing(settings, write=lambda *_: None, stop=stop) as stack:
         assert stop.is_set()
     assert {child.pid for child in stack.children} == {None}
