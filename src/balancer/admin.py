@@ -18,6 +18,7 @@ from chatterbox.process.status import status_of
 from chatterbox.v1 import admin_service_pb2 as pb
 from chatterbox.v1.admin_service_pb2_grpc import AdminServiceServicer
 from chatterbox.v1.backend_pb2 import Backend
+from chatterbox.v1.balancer_pb2 import Balancer
 
 BACKEND_NAME = re.compile(r"backends/([a-z0-9-]{1,200})")
 
@@ -45,10 +46,16 @@ def _answering(method: Method[Request, Response]) -> Method[Request, Response]:
 
 
 class AdminService(AdminServiceServicer):
-    """Speaks for one pool."""
+    """Speaks for one pool, and for the balancer as `describe` tells of it."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, describe: Callable[[], Balancer]) -> None:
         self._pool = pool
+        self._describe = describe
+
+    @_answering
+    async def GetBalancer(self, request: pb.GetBalancerRequest, context: Context) -> Balancer:
+        """The balancer at this moment."""
+        return self._describe()
 
     @_answering
     async def ListBackends(

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from balancer import background
 from balancer.admin import AdminService
 from balancer.call import Forwarding
-from balancer.convert import backend_message
+from balancer.convert import backend_message, balancer_message
 from balancer.dial import dialler
 from balancer.discovery import discover
 from balancer.metrics import PREFIX, BalancerMetrics
@@ -94,7 +94,7 @@ async def serving(settings: BalancerSettings) -> AsyncIterator[RunningBalancer]:
             max_duration_s=settings.max_duration_s,
         )
         server.add_generic_rpc_handlers([Proxy(forwarding, admission)])
-        add_AdminServiceServicer_to_server(AdminService(pool), server)
+        add_AdminServiceServicer_to_server(_admin(pool, metrics, admission), server)
         await health.register(server)
         port = listen_on(server, settings.listen, server_credentials(settings.tls))
         stack.push_async_callback(pool.close)
@@ -120,6 +120,13 @@ def _pool_config(settings: BalancerSettings) -> PoolConfig:
         max_queue=settings.max_queue,
         queue_wait_s=settings.queue_wait_s,
         slow_start_s=settings.slow_start_s,
+    )
+
+
+def _admin(pool: Pool, metrics: BalancerMetrics, admission: Admission) -> AdminService:
+    return AdminService(
+        pool,
+        lambda: balancer_message(metrics.totals, active=admission.active, waiting=pool.waiting),
     )
 
 

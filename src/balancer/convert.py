@@ -1,9 +1,13 @@
-"""Backends as the messages that operators see."""
+"""Backends, and the balancer itself, as the messages that operators see."""
 
 from google.protobuf import duration_pb2
 
+from balancer.metrics import Totals
 from balancer.upstream import Upstream
+from chatterbox import __version__
 from chatterbox.v1.backend_pb2 import Backend
+from chatterbox.v1.balancer_pb2 import Balancer
+from chatterbox.v1.totals_pb2 import BalancerTotals
 
 
 def backend_message(upstream: Upstream, *, now_s: float) -> Backend:
@@ -28,4 +32,26 @@ def backend_message(upstream: Upstream, *, now_s: float) -> Backend:
             load.waiting,
         )
         message.version = load.version
+        message.real_time_streams = load.real_time_streams or 0
+        message.resident_voices.extend(sorted(load.resident_voices))
+        if load.totals is not None:
+            message.totals.CopyFrom(load.totals)
     return message
+
+
+def balancer_message(totals: Totals, *, active: int, waiting: int) -> Balancer:
+    """A balancer at this moment."""
+    return Balancer(
+        name="balancer",
+        active_calls=active,
+        waiting_calls=waiting,
+        totals=BalancerTotals(
+            calls=totals.calls,
+            failed_calls=totals.failures,
+            refused_calls=totals.refused,
+            retries=totals.retries,
+            lost_streams=totals.lost,
+            resumed_streams=totals.resumes,
+        ),
+        version=__version__,
+    )

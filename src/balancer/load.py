@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from chatterbox.v1.totals_pb2 import ServerTotals
 from chatterbox.worker.v1 import worker_service_pb2 as pb
 
 
@@ -20,6 +21,7 @@ class Load:
     models: frozenset[str]  # models/tiny
     draining: bool
     version: str
+    totals: ServerTotals | None  # passed on as they are
 
 
 def load_of(message: pb.WatchLoadResponse) -> Load:
@@ -37,4 +39,5 @@ def load_of(message: pb.WatchLoadResponse) -> Load:
         models=frozenset(message.models),
         draining=message.draining,
         version=message.version,
+        totals=message.totals if message.HasField("totals") else None,
     )

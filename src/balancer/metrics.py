@@ -1,15 +1,28 @@
 """BalancerMetrics: what a balancer tells Prometheus."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from chatterbox.process.metrics import DURATION_BUCKETS_S, LATENCY_BUCKETS_S
+from chatterbox.process.metrics import DURATION_BUCKETS_S, FAILURES, LATENCY_BUCKETS_S
 from chatterbox.v1.backend_pb2 import Backend
 
 PREFIX = "chatterbox_balancer"
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a balancer has done since it started. Figures that only grow."""
+
+    calls: int = 0
+    failures: int = 0
+    refused: int = 0
+    retries: int = 0
+    lost: int = 0
+    resumes: int = 0
 
 
 class BalancerMetrics:
@@ -17,6 +30,7 @@ class BalancerMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
+        self.totals = Totals()
 
         def counter(name: str, meaning: str, *labels: str) -> Counter:
             return Counter(f"{PREFIX}_{name}", meaning, labels, registry=registry)
@@ -56,14 +70,17 @@ class BalancerMetrics:
     def retried(self, address: str) -> None:
         """A backend failed a call, which goes to another."""
         self._retries.labels(address).inc()
+        self.totals.retries += 1
 
     def lost(self, address: str) -> None:
         """A backend vanished in the middle of its answer."""
         self._lost.labels(address).inc()
+        self.totals.lost += 1
 
     def resumed(self, address: str) -> None:
         """A backend was lost in the middle of an answer, and another is to go on with it."""
         self._resumes.labels(address).inc()
+        self.totals.resumes += 1
 
     def ejected(self, address: str) -> None:
         """A backend is left alone for a while."""
@@ -72,6 +89,7 @@ class BalancerMetrics:
     def refused(self) -> None:
         """A call found no backend, or no room."""
         self._refused.inc()
+        self.totals.refused += 1
 
     def began(self, seconds: float) -> None:
         """The first message of an answer came so long after the call's start."""
@@ -81,6 +99,8 @@ class BalancerMetrics:
         """A call is over."""
         self._calls.labels(code).inc()
         self._durations.observe(seconds)
+        self.totals.calls += 1
+        self.totals.failures += code in FAILURES
 
     def forget(self, address: str) -> None:
         """A backend is gone; backends come and go under ever new addresses."""

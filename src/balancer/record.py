@@ -39,7 +39,9 @@ class CallRecord:
     def attempt(self, backend: str, metadata: Metadata) -> Metadata:
         """The backend at this address is asked; the metadata that it gets, with its own span."""
         self.backend = backend
-        self._attempt = self.span.attempt(self.method, backend, retry=self.retries)
+        self._attempt = self.span.attempt(
+            self.method, backend, retry=self.retries, resume=self.resumes
+        )
         return self._attempt.passed_on(metadata)
 
     def attempt_ended(self, code: str) -> None:

@@ -47,6 +47,7 @@ from server.openai import OpenAIService
 from server.resume import resume_key
 from server.settings import ServerSettings
 from server.speech import TextToSpeechService
+from server.totals import Totals
 from server.voices import VoicesService
 from server.worker import WorkerService, load_message
 
@@ -112,7 +113,8 @@ async def serving(
             options=server_options(),
             maximum_concurrent_rpcs=settings.max_calls,
         )
-        _add_services(server, settings, Synthesizer(engine=engine, voices=voices), admission)
+        synthesizer = Synthesizer(engine=engine, voices=voices)
+        _add_services(server, settings, synthesizer, admission, metrics.totals)
         await health.register(server)
         port = listen_on(server, settings.listen, server_credentials(settings.tls))
         await server.start()
@@ -194,6 +196,7 @@ def _add_services(
     settings: ServerSettings,
     synthesizer: Synthesizer,
     admission: Admission,
+    totals: Totals,
 ) -> None:
     engine, voices = synthesizer.engine, synthesizer.voices
     add_TextToSpeechServiceServicer_to_server(
@@ -208,7 +211,7 @@ def _add_services(
     add_VoicesServiceServicer_to_server(VoicesService(voices, engine), server)
     add_ModelsServiceServicer_to_server(ModelsService(engine), server)
     add_OpenAIServiceServicer_to_server(OpenAIService(synthesizer, admission), server)
-    worker = WorkerService(lambda: load_message(engine, admission, voices))
+    worker = WorkerService(lambda: load_message(engine, admission, voices, totals))
     add_WorkerServiceServicer_to_server(worker, server)
     if settings.serves_reflection:
         names = (*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME)

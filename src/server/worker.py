@@ -10,9 +10,12 @@ from google.protobuf.duration_pb2 import Duration
 import chatterbox
 from chatterbox.engine.protocol import Engine
 from chatterbox.process.admission import Admission
+from chatterbox.process.metrics import LATENCY_BUCKETS_S
+from chatterbox.v1.totals_pb2 import LatencyHistogram, ServerTotals
 from chatterbox.voices.library import VoiceLibrary
 from chatterbox.worker.v1 import worker_service_pb2 as pb
 from chatterbox.worker.v1.worker_service_pb2_grpc import WorkerServiceServicer
+from server.totals import Totals
 
 LOOK_S = 0.2  # between two looks at the load: at most five responses in a second
 SILENCE_S = 1.0  # after which a response is due though nothing has changed
@@ -41,7 +44,7 @@ class WorkerService(WorkerServiceServicer):
 
 
 def load_message(
-    engine: Engine, admission: Admission, voices: VoiceLibrary
+    engine: Engine, admission: Admission, voices: VoiceLibrary, totals: Totals
 ) -> pb.WatchLoadResponse:
     """The load of a server with these parts."""
     load = engine.load
@@ -58,4 +61,19 @@ def load_message(
         models=[f"models/{family}" for family in engine.families],
         draining=admission.is_draining,
         version=chatterbox.__version__,
+        totals=_totals_message(totals),
+    )
+
+
+def _totals_message(totals: Totals) -> ServerTotals:
+    audio = Duration()
+    audio.FromMilliseconds(round(totals.audio_s * 1000))
+    return ServerTotals(
+        calls=totals.calls,
+        failed_calls=totals.failures,
+        audio=audio,
+        underruns=totals.underruns,
+        time_to_first_audio=LatencyHistogram(
+            upper_bounds_seconds=LATENCY_BUCKETS_S, counts=totals.first_audio
+        ),
     )

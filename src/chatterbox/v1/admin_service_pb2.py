@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from chatterbox.v1 import backend_pb2 as chatterbox_dot_v1_dot_backend__pb2
+from chatterbox.v1 import balancer_pb2 as chatterbox_dot_v1_dot_balancer__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!chatterbox/v1/admin_service.proto\x12\rchatterbox.v1\x1a\x1b\x63hatterbox/v1/backend.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\"H\n\x13ListBackendsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"Y\n\x14ListBackendsResponse\x12(\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32\x16.chatterbox.v1.Backend\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"@\n\x13\x44rainBackendRequest\x12)\n\x04name\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\xfa\x41\x14\n\x12\x63hatterbox/Backend\"B\n\x15UndrainBackendRequest\x12)\n\x04name\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\xfa\x41\x14\n\x12\x63hatterbox/Backend2\xeb\x02\n\x0c\x41\x64minService\x12m\n\x0cListBackends\x12\".chatterbox.v1.ListBackendsRequest\x1a#.chatterbox.v1.ListBackendsResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/backends\x12r\n\x0c\x44rainBackend\x12\".chatterbox.v1.DrainBackendRequest\x1a\x16.chatterbox.v1.Backend\"&\x82\xd3\xe4\x93\x02 \"\x1b/v1/{name=backends/*}:drain:\x01*\x12x\n\x0eUndrainBackend\x12$.chatterbox.v1.UndrainBackendRequest\x1a\x16.chatterbox.v1.Backend\"(\x82\xd3\xe4\x93\x02\"\"\x1d/v1/{name=backends/*}:undrain:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!chatterbox/v1/admin_service.proto\x12\rchatterbox.v1\x1a\x1b\x63hatterbox/v1/backend.proto\x1a\x1c\x63hatterbox/v1/balancer.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\"\x14\n\x12GetBalancerRequest\"H\n\x13ListBackendsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"Y\n\x14ListBackendsResponse\x12(\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32\x16.chatterbox.v1.Backend\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"@\n\x13\x44rainBackendRequest\x12)\n\x04name\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\xfa\x41\x14\n\x12\x63hatterbox/Backend\"B\n\x15UndrainBackendRequest\x12)\n\x04name\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\xfa\x41\x14\n\x12\x63hatterbox/Backend2\xcc\x03\n\x0c\x41\x64minService\x12_\n\x0bGetBalancer\x12!.chatterbox.v1.GetBalancerRequest\x1a\x17.chatterbox.v1.Balancer\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/balancer\x12m\n\x0cListBackends\x12\".chatterbox.v1.ListBackendsRequest\x1a#.chatterbox.v1.ListBackendsResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/backends\x12r\n\x0c\x44rainBackend\x12\".chatterbox.v1.DrainBackendRequest\x1a\x16.chatterbox.v1.Backend\"&\x82\xd3\xe4\x93\x02 \"\x1b/v1/{name=backends/*}:drain:\x01*\x12x\n\x0eUndrainBackend\x12$.chatterbox.v1.UndrainBackendRequest\x1a\x16.chatterbox.v1.Backend\"(\x82\xd3\xe4\x93\x02\"\"\x1d/v1/{name=backends/*}:undrain:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,20 +44,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DRAINBACKENDREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\024\n\022chatterbox/Backend'
   _globals['_UNDRAINBACKENDREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_UNDRAINBACKENDREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\024\n\022chatterbox/Backend'
+  _globals['_ADMINSERVICE'].methods_by_name['GetBalancer']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['GetBalancer']._serialized_options = b'\202\323\344\223\002\016\022\014/v1/balancer'
   _globals['_ADMINSERVICE'].methods_by_name['ListBackends']._loaded_options = None
   _globals['_ADMINSERVICE'].methods_by_name['ListBackends']._serialized_options = b'\202\323\344\223\002\016\022\014/v1/backends'
   _globals['_ADMINSERVICE'].methods_by_name['DrainBackend']._loaded_options = None
   _globals['_ADMINSERVICE'].methods_by_name['DrainBackend']._serialized_options = b'\202\323\344\223\002 \"\033/v1/{name=backends/*}:drain:\001*'
   _globals['_ADMINSERVICE'].methods_by_name['UndrainBackend']._loaded_options = None
   _globals['_ADMINSERVICE'].methods_by_name['UndrainBackend']._serialized_options = b'\202\323\344\223\002\"\"\035/v1/{name=backends/*}:undrain:\001*'
-  _globals['_LISTBACKENDSREQUEST']._serialized_start=171
-  _globals['_LISTBACKENDSREQUEST']._serialized_end=243
-  _globals['_LISTBACKENDSRESPONSE']._serialized_start=245
-  _globals['_LISTBACKENDSRESPONSE']._serialized_end=334
-  _globals['_DRAINBACKENDREQUEST']._serialized_start=336
-  _globals['_DRAINBACKENDREQUEST']._serialized_end=400
-  _globals['_UNDRAINBACKENDREQUEST']._serialized_start=402
-  _globals['_UNDRAINBACKENDREQUEST']._serialized_end=468
-  _globals['_ADMINSERVICE']._serialized_start=471
-  _globals['_ADMINSERVICE']._serialized_end=834
+  _globals['_GETBALANCERREQUEST']._serialized_start=201
+  _globals['_GETBALANCERREQUEST']._serialized_end=221
+  _globals['_LISTBACKENDSREQUEST']._serialized_start=223
+  _globals['_LISTBACKENDSREQUEST']._serialized_end=295
+  _globals['_LISTBACKENDSRESPONSE']._serialized_start=297
+  _globals['_LISTBACKENDSRESPONSE']._serialized_end=386
+  _globals['_DRAINBACKENDREQUEST']._serialized_start=388
+  _globals['_DRAINBACKENDREQUEST']._serialized_end=452
+  _globals['_UNDRAINBACKENDREQUEST']._serialized_start=454
+  _globals['_UNDRAINBACKENDREQUEST']._serialized_end=520
+  _globals['_ADMINSERVICE']._serialized_start=523
+  _globals['_ADMINSERVICE']._serialized_end=983
 # @@protoc_insertion_point(module_scope)

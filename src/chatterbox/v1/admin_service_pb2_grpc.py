@@ -5,6 +5,7 @@ import warnings
 
 from chatterbox.v1 import admin_service_pb2 as chatterbox_dot_v1_dot_admin__service__pb2
 from chatterbox.v1 import backend_pb2 as chatterbox_dot_v1_dot_backend__pb2
+from chatterbox.v1 import balancer_pb2 as chatterbox_dot_v1_dot_balancer__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -37,6 +38,11 @@ class AdminServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.GetBalancer = channel.unary_unary(
+                '/chatterbox.v1.AdminService/GetBalancer',
+                request_serializer=chatterbox_dot_v1_dot_admin__service__pb2.GetBalancerRequest.SerializeToString,
+                response_deserializer=chatterbox_dot_v1_dot_balancer__pb2.Balancer.FromString,
+                _registered_method=True)
         self.ListBackends = channel.unary_unary(
                 '/chatterbox.v1.AdminService/ListBackends',
                 request_serializer=chatterbox_dot_v1_dot_admin__service__pb2.ListBackendsRequest.SerializeToString,
@@ -58,6 +64,13 @@ class AdminServiceServicer:
     """Shows and steers the model servers behind a balancer. A balancer answers these calls itself and
     forwards all others; a model server answers them with UNIMPLEMENTED.
     """
+
+    def GetBalancer(self, request, context):
+        """Gets what the balancer tells of itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def ListBackends(self, request, context):
         """Lists backends in the order of their names.
@@ -86,6 +99,11 @@ class AdminServiceServicer:
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'GetBalancer': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBalancer,
+                    request_deserializer=chatterbox_dot_v1_dot_admin__service__pb2.GetBalancerRequest.FromString,
+                    response_serializer=chatterbox_dot_v1_dot_balancer__pb2.Balancer.SerializeToString,
+            ),
             'ListBackends': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBackends,
                     request_deserializer=chatterbox_dot_v1_dot_admin__service__pb2.ListBackendsRequest.FromString,
@@ -113,6 +131,33 @@ class AdminService:
     """Shows and steers the model servers behind a balancer. A balancer answers these calls itself and
     forwards all others; a model server answers them with UNIMPLEMENTED.
     """
+
+    @staticmethod
+    def GetBalancer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatterbox.v1.AdminService/GetBalancer',
+            chatterbox_dot_v1_dot_admin__service__pb2.GetBalancerRequest.SerializeToString,
+            chatterbox_dot_v1_dot_balancer__pb2.Balancer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ListBackends(request,

@@ -5,6 +5,7 @@ The backends of a balancer."""
 
 from chatterbox.v1 import admin_service_pb2 as _admin_service_pb2
 from chatterbox.v1 import backend_pb2 as _backend_pb2
+from chatterbox.v1 import balancer_pb2 as _balancer_pb2
 from collections import abc as _abc
 from grpc import aio as _aio
 import abc as _abc_1
@@ -36,6 +37,8 @@ class AdminServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
+    GetBalancer: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetBalancerRequest, _balancer_pb2.Balancer]
+    """Gets what the balancer tells of itself."""
     ListBackends: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListBackendsRequest, _admin_service_pb2.ListBackendsResponse]
     """Lists backends in the order of their names."""
     DrainBackend: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DrainBackendRequest, _backend_pb2.Backend]
@@ -55,6 +58,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    GetBalancer: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetBalancerRequest, _balancer_pb2.Balancer]  # type: ignore[assignment]
+    """Gets what the balancer tells of itself."""
     ListBackends: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListBackendsRequest, _admin_service_pb2.ListBackendsResponse]  # type: ignore[assignment]
     """Lists backends in the order of their names."""
     DrainBackend: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DrainBackendRequest, _backend_pb2.Backend]  # type: ignore[assignment]
@@ -71,6 +76,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Shows and steers the model servers behind a balancer. A balancer answers these calls itself and
     forwards all others; a model server answers them with UNIMPLEMENTED.
     """
+
+    @_abc_1.abstractmethod
+    def GetBalancer(
+        self,
+        request: _admin_service_pb2.GetBalancerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_balancer_pb2.Balancer, _abc.Awaitable[_balancer_pb2.Balancer]]:
+        """Gets what the balancer tells of itself."""
 
     @_abc_1.abstractmethod
     def ListBackends(

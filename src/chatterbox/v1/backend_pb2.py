@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from chatterbox.v1 import totals_pb2 as chatterbox_dot_v1_dot_totals__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63hatterbox/v1/backend.proto\x12\rchatterbox.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\"\xa7\x04\n\x07\x42\x61\x63kend\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x15\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\x1c.chatterbox.v1.Backend.StateB\x04\xe2\x41\x01\x03\x12\x1c\n\x0e\x61\x63tive_streams\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x19\n\x0bmax_streams\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x13\n\x05slots\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x18\n\nfree_slots\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07waiting\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0cqueued_audio\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12)\n\x06models\x18\n \x03(\tB\x19\xe2\x41\x01\x03\xfa\x41\x12\n\x10\x63hatterbox/Model\x12\x15\n\x07version\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\"\x85\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_SERVING\x10\x01\x12\x15\n\x11STATE_NOT_SERVING\x10\x02\x12\x15\n\x11STATE_UNREACHABLE\x10\x03\x12\x11\n\rSTATE_DRAINED\x10\x04\x12\x11\n\rSTATE_EJECTED\x10\x05:>\xea\x41;\n\x12\x63hatterbox/Backend\x12\x12\x62\x61\x63kends/{backend}*\x08\x62\x61\x63kends2\x07\x62\x61\x63kendb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63hatterbox/v1/backend.proto\x12\rchatterbox.v1\x1a\x1a\x63hatterbox/v1/totals.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\"\xaf\x05\n\x07\x42\x61\x63kend\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x15\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\x1c.chatterbox.v1.Backend.StateB\x04\xe2\x41\x01\x03\x12\x1c\n\x0e\x61\x63tive_streams\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x19\n\x0bmax_streams\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x13\n\x05slots\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x18\n\nfree_slots\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07waiting\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0cqueued_audio\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12)\n\x06models\x18\n \x03(\tB\x19\xe2\x41\x01\x03\xfa\x41\x12\n\x10\x63hatterbox/Model\x12\x15\n\x07version\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x12\x1f\n\x11real_time_streams\x18\x0c \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x32\n\x0fresident_voices\x18\r \x03(\tB\x19\xe2\x41\x01\x03\xfa\x41\x12\n\x10\x63hatterbox/Voice\x12\x31\n\x06totals\x18\x0e \x01(\x0b\x32\x1b.chatterbox.v1.ServerTotalsB\x04\xe2\x41\x01\x03\"\x85\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_SERVING\x10\x01\x12\x15\n\x11STATE_NOT_SERVING\x10\x02\x12\x15\n\x11STATE_UNREACHABLE\x10\x03\x12\x11\n\rSTATE_DRAINED\x10\x04\x12\x11\n\rSTATE_EJECTED\x10\x05:>\xea\x41;\n\x12\x63hatterbox/Backend\x12\x12\x62\x61\x63kends/{backend}*\x08\x62\x61\x63kends2\x07\x62\x61\x63kendb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,10 +57,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BACKEND'].fields_by_name['models']._serialized_options = b'\342A\001\003\372A\022\n\020chatterbox/Model'
   _globals['_BACKEND'].fields_by_name['version']._loaded_options = None
   _globals['_BACKEND'].fields_by_name['version']._serialized_options = b'\342A\001\003'
+  _globals['_BACKEND'].fields_by_name['real_time_streams']._loaded_options = None
+  _globals['_BACKEND'].fields_by_name['real_time_streams']._serialized_options = b'\342A\001\003'
+  _globals['_BACKEND'].fields_by_name['resident_voices']._loaded_options = None
+  _globals['_BACKEND'].fields_by_name['resident_voices']._serialized_options = b'\342A\001\003\372A\022\n\020chatterbox/Voice'
+  _globals['_BACKEND'].fields_by_name['totals']._loaded_options = None
+  _globals['_BACKEND'].fields_by_name['totals']._serialized_options = b'\342A\001\003'
   _globals['_BACKEND']._loaded_options = None
   _globals['_BACKEND']._serialized_options = b'\352A;\n\022chatterbox/Backend\022\022backends/{backend}*\010backends2\007backend'
-  _globals['_BACKEND']._serialized_start=139
-  _globals['_BACKEND']._serialized_end=690
-  _globals['_BACKEND_STATE']._serialized_start=493
-  _globals['_BACKEND_STATE']._serialized_end=626
+  _globals['_BACKEND']._serialized_start=167
+  _globals['_BACKEND']._serialized_end=854
+  _globals['_BACKEND_STATE']._serialized_start=657
+  _globals['_BACKEND_STATE']._serialized_end=790
 # @@protoc_insertion_point(module_scope)

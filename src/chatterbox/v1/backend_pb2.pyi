@@ -3,6 +3,7 @@
 isort:skip_file
 What a backend is."""
 
+from chatterbox.v1 import totals_pb2 as _totals_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -74,6 +75,9 @@ class Backend(_message.Message):
     QUEUED_AUDIO_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    REAL_TIME_STREAMS_FIELD_NUMBER: _builtins.int
+    RESIDENT_VOICES_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `backends/{backend}`. The id is the address with a `-` in place of what an id may
     not hold.
@@ -94,6 +98,8 @@ class Backend(_message.Message):
     """Utterances that wait for a slot."""
     version: _builtins.str
     """Version of its software; empty while it has not told."""
+    real_time_streams: _builtins.int
+    """Streams that its device carries in real time, as measured; 0 while that is not known."""
     @_builtins.property
     def queued_audio(self) -> _duration_pb2.Duration:
         """About how much audio it has yet to render."""
@@ -101,6 +107,16 @@ class Backend(_message.Message):
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Resource names of the models that it has loaded, `models/{model}`."""
+
+    @_builtins.property
+    def resident_voices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Resource names of the voices whose conditioning it has in memory, `voices/{voice}`, at most 64, in
+        alphabetical order.
+        """
+
+    @_builtins.property
+    def totals(self) -> _totals_pb2.ServerTotals:
+        """What it has done since it started; unset while it has not told."""
 
     def __init__(
         self,
@@ -116,10 +132,13 @@ class Backend(_message.Message):
         queued_audio: _duration_pb2.Duration | None = ...,
         models: _abc.Iterable[_builtins.str] | None = ...,
         version: _builtins.str = ...,
+        real_time_streams: _builtins.int = ...,
+        resident_voices: _abc.Iterable[_builtins.str] | None = ...,
+        totals: _totals_pb2.ServerTotals | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["queued_audio", b"queued_audio"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["queued_audio", b"queued_audio", "totals", b"totals"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "address", b"address", "free_slots", b"free_slots", "max_streams", b"max_streams", "models", b"models", "name", b"name", "queued_audio", b"queued_audio", "slots", b"slots", "state", b"state", "version", b"version", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "address", b"address", "free_slots", b"free_slots", "max_streams", b"max_streams", "models", b"models", "name", b"name", "queued_audio", b"queued_audio", "real_time_streams", b"real_time_streams", "resident_voices", b"resident_voices", "slots", b"slots", "state", b"state", "totals", b"totals", "version", b"version", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,20 +22,21 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from chatterbox.v1 import totals_pb2 as chatterbox_dot_v1_dot_totals__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)chatterbox/worker/v1/worker_service.proto\x12\x14\x63hatterbox.worker.v1\x1a\x1egoogle/protobuf/duration.proto\"\x12\n\x10WatchLoadRequest\"\xa5\x02\n\x11WatchLoadResponse\x12\r\n\x05slots\x18\x01 \x01(\x05\x12\x12\n\nfree_slots\x18\x02 \x01(\x05\x12\x17\n\x0fopen_utterances\x18\x03 \x01(\x05\x12\x0f\n\x07waiting\x18\x04 \x01(\x05\x12/\n\x0cqueued_audio\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bmax_streams\x18\x06 \x01(\x05\x12\x16\n\x0e\x61\x63tive_streams\x18\x07 \x01(\x05\x12\x17\n\x0fresident_voices\x18\x08 \x03(\t\x12\x0e\n\x06models\x18\t \x03(\t\x12\x10\n\x08\x64raining\x18\n \x01(\x08\x12\x0f\n\x07version\x18\x0b \x01(\t\x12\x19\n\x11real_time_streams\x18\x0c \x01(\x05\x32o\n\rWorkerService\x12^\n\tWatchLoad\x12&.chatterbox.worker.v1.WatchLoadRequest\x1a\'.chatterbox.worker.v1.WatchLoadResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)chatterbox/worker/v1/worker_service.proto\x12\x14\x63hatterbox.worker.v1\x1a\x1a\x63hatterbox/v1/totals.proto\x1a\x1egoogle/protobuf/duration.proto\"\x12\n\x10WatchLoadRequest\"\xd2\x02\n\x11WatchLoadResponse\x12\r\n\x05slots\x18\x01 \x01(\x05\x12\x12\n\nfree_slots\x18\x02 \x01(\x05\x12\x17\n\x0fopen_utterances\x18\x03 \x01(\x05\x12\x0f\n\x07waiting\x18\x04 \x01(\x05\x12/\n\x0cqueued_audio\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bmax_streams\x18\x06 \x01(\x05\x12\x16\n\x0e\x61\x63tive_streams\x18\x07 \x01(\x05\x12\x17\n\x0fresident_voices\x18\x08 \x03(\t\x12\x0e\n\x06models\x18\t \x03(\t\x12\x10\n\x08\x64raining\x18\n \x01(\x08\x12\x0f\n\x07version\x18\x0b \x01(\t\x12\x19\n\x11real_time_streams\x18\x0c \x01(\x05\x12+\n\x06totals\x18\r \x01(\x0b\x32\x1b.chatterbox.v1.ServerTotals2o\n\rWorkerService\x12^\n\tWatchLoad\x12&.chatterbox.worker.v1.WatchLoadRequest\x1a\'.chatterbox.worker.v1.WatchLoadResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chatterbox.worker.v1.worker_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WATCHLOADREQUEST']._serialized_start=99
-  _globals['_WATCHLOADREQUEST']._serialized_end=117
-  _globals['_WATCHLOADRESPONSE']._serialized_start=120
-  _globals['_WATCHLOADRESPONSE']._serialized_end=413
-  _globals['_WORKERSERVICE']._serialized_start=415
-  _globals['_WORKERSERVICE']._serialized_end=526
+  _globals['_WATCHLOADREQUEST']._serialized_start=127
+  _globals['_WATCHLOADREQUEST']._serialized_end=145
+  _globals['_WATCHLOADRESPONSE']._serialized_start=148
+  _globals['_WATCHLOADRESPONSE']._serialized_end=486
+  _globals['_WORKERSERVICE']._serialized_start=488
+  _globals['_WORKERSERVICE']._serialized_end=599
 # @@protoc_insertion_point(module_scope)

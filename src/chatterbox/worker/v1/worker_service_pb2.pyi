@@ -5,6 +5,7 @@ What a model server tells those who choose between model servers. Internal: betw
 one installation, of one version; clients have no use for it.
 """
 
+from chatterbox.v1 import totals_pb2 as _totals_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -56,6 +57,7 @@ class WatchLoadResponse(_message.Message):
     DRAINING_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     REAL_TIME_STREAMS_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
     slots: _builtins.int
     """Utterances that are decoded together, at least 1."""
     free_slots: _builtins.int
@@ -86,6 +88,10 @@ class WatchLoadResponse(_message.Message):
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Resource names of the models that are loaded, `models/{model}`, the default first."""
 
+    @_builtins.property
+    def totals(self) -> _totals_pb2.ServerTotals:
+        """What the server has done since it started."""
+
     def __init__(
         self,
         *,
@@ -101,10 +107,11 @@ class WatchLoadResponse(_message.Message):
         draining: _builtins.bool = ...,
         version: _builtins.str = ...,
         real_time_streams: _builtins.int = ...,
+        totals: _totals_pb2.ServerTotals | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["queued_audio", b"queued_audio"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["queued_audio", b"queued_audio", "totals", b"totals"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "draining", b"draining", "free_slots", b"free_slots", "max_streams", b"max_streams", "models", b"models", "open_utterances", b"open_utterances", "queued_audio", b"queued_audio", "real_time_streams", b"real_time_streams", "resident_voices", b"resident_voices", "slots", b"slots", "version", b"version", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "draining", b"draining", "free_slots", b"free_slots", "max_streams", b"max_streams", "models", b"models", "open_utterances", b"open_utterances", "queued_audio", b"queued_audio", "real_time_streams", b"real_time_streams", "resident_voices", b"resident_voices", "slots", b"slots", "totals", b"totals", "version", b"version", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
