@@ -15,6 +15,7 @@ from server.cli_evaluate import evaluate
 from server.cli_keys import keys
 from server.cli_lists import models, voices
 from server.cli_say import say
+from server.cli_top import top
 
 PROGRAM = "chatterbox"
 FAILURE_EXIT = 2
@@ -29,6 +30,7 @@ app.command()(say)
 app.command()(voices)
 app.command()(models)
 app.command()(backends)
+app.command()(top)
 app.command()(evaluate)
 app.command()(bench)
 app.command()(certs)
