@@ -3,12 +3,14 @@
 import sys
 from collections.abc import Sequence
 
+from chatterbox.process.addresses import is_local
 from server.openapi.contract import CONTRACT
 from server.stack.edge_settings import CONTRACT_FILE, parse_settings
 from server.stack.envoy import write_envoy_config
 from server.stack.pages import write_pages
 
 CONFIG_FILE = "envoy.json"
+WHO_ASKS = "the balancers behind it must be the ones that ask for keys (their --keys or --jwks)"
 
 
 def envoy(arguments: Sequence[str], *, program: str) -> int:
@@ -20,4 +22,6 @@ def envoy(arguments: Sequence[str], *, program: str) -> int:
     path = settings.folder / CONFIG_FILE
     write_envoy_config(config, path)
     sys.stdout.write(f"Wrote {path}; start Envoy with: envoy -c {path}\n")
+    if not is_local(config.listen):
+        sys.stdout.write(f"It lets everybody in; {WHO_ASKS}\n")
     return 0

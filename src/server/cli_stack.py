@@ -61,7 +61,7 @@ def _announce(settings: StackSettings, stack: RunningStack) -> None:
         lines += [NO_ENVOY, f"Chatterbox is up at {plan.balancer} (gRPC)"]
     else:
         lines += [
-            f"Chatterbox is up at http://{plan.edge} (REST, gRPC, gRPC-Web; docs at /docs)",
+            f"Chatterbox is up at {_url(settings, plan.edge)} (REST, gRPC, gRPC-Web; docs at /docs)",
             f"The balancer is at {plan.balancer} (gRPC), the model servers at "
             + ", ".join(plan.servers),
         ]
@@ -74,15 +74,31 @@ def _announce(settings: StackSettings, stack: RunningStack) -> None:
         )
         if got is not None and got != wanted and not wanted.endswith(":0")
     ]
-    lines += [*moved, "Try, in another terminal:", *_examples(stack), "Stop with Ctrl-C"]
+    lines += [*moved, "Try, in another terminal:", *_examples(settings, stack), "Stop with Ctrl-C"]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 
 
-def _examples(stack: RunningStack) -> list[str]:
+def _url(settings: StackSettings, edge: str) -> str:
+    scheme = "http" if settings.certificates is None else "https"
+    return f"{scheme}://{edge}"
+
+
+def _examples(settings: StackSettings, stack: RunningStack) -> list[str]:
+    lines, curl = [], "  curl"
+    if settings.keys is not None:
+        lines.append(
+            f"  export CHATTERBOX_API_KEY=$(chatterbox keys create me --file {settings.keys})"
+        )
+    if settings.asks:
+        curl += ' -H "authorization: Bearer $CHATTERBOX_API_KEY"'
+    if settings.certificates is not None:
+        authority = settings.certificates / "ca.pem"
+        lines.append(f"  export CHATTERBOX_TLS_CA={authority}")
+        curl += f" --cacert {authority}"
+    lines.append('  make say TEXT="Hello there." OUT=hello.wav')
     edge = stack.plan.edge
-    say = '  make say TEXT="Hello there." OUT=hello.wav'
-    if edge is None:
-        return [say]
-    url = f"http://{edge}/v1/audio/speech"
-    return [say, f'  curl {url} -d \'{{"input": "Hello there."}}\' -o hello.mp3']
+    if edge is not None:
+        url = f"{_url(settings, edge)}/v1/audio/speech"
+        lines.append(f'{curl} {url} -d \'{{"input": "Hello there."}}\' -o hello.mp3')
+    return lines

@@ -106,7 +106,7 @@ def running(folder: Path, *flags: str) -> Iterator[Stack]:
         )
     try:
         shown = _shown(process, log)
-        edge = re.search(r"http://(\S+)", shown)
+        edge = re.search(r"https?://(\S+)", shown)
         inner = re.search(r"balancer is at (\S+) .* servers at (.*)", shown)
         assert edge is not None, shown
         assert inner is not None, shown

@@ -1,7 +1,6 @@
 """An Envoy of one's own, as in production: TLS in front of the stack's balancer, no steering."""
 
 import json
-import shutil
 import ssl
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from chatterbox.v1 import admin_service_pb2 as admin
 from chatterbox.v1 import synthesis_pb2 as pb
 from chatterbox.v1.admin_service_pb2_grpc import AdminServiceStub
 from chatterbox.v1.text_to_speech_service_pb2_grpc import TextToSpeechServiceStub
+from server.certificates import make_certificates
 from server.stack.ports import Ports
 
 SCRIPTS = Path(sys.executable).parent
@@ -27,10 +27,10 @@ SCRIPTS = Path(sys.executable).parent
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
     address: str
-    certificate: Path
+    authority: Path
 
     def ask(self, path: str, body: Any = None) -> tuple[int, bytes]:
-        context = ssl.create_default_context(cafile=str(self.certificate))
+        context = ssl.create_default_context(cafile=str(self.authority))
         data = None if body is None else json.dumps(body).encode()
         try:
             with urllib.request.urlopen(
@@ -42,20 +42,14 @@ class Edge:
                 return error.code, error.read()
 
     def channel(self) -> grpc.Channel:
-        trusted = grpc.ssl_channel_credentials(self.certificate.read_bytes())
+        trusted = grpc.ssl_channel_credentials(self.authority.read_bytes())
         return grpc.secure_channel(self.address, trusted)
 
 
 @pytest.fixture(scope="module")
 def edge(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate with")
     folder = tmp_path_factory.mktemp("edge")
-    certificate, key = folder / "edge.pem", folder / "edge.key"
-    how = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=localhost"
-    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    files = ["-out", certificate, "-keyout", key]
-    subprocess.run(["openssl", *how.split(), *names, *files], check=True, capture_output=True)
+    make_certificates(folder)
     ports = Ports()
     listen, admin_page = (ports.take("127.0.0.1:0", is_fixed=False) for _ in range(2))
     flags = {
@@ -63,8 +57,8 @@ def edge(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]
         "listen": listen,
         "admin": admin_page,
         "balancers": stack.balancer,
-        "tls-certificate": certificate,
-        "tls-key": key,
+        "tls-certificate": folder / "edge.pem",
+        "tls-key": folder / "edge-key.pem",
     }
     command = [
         SCRIPTS / "chatterbox",
@@ -77,7 +71,7 @@ def edge(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]
         [*envoy, "--disable-hot-restart", "-l", "error"], stdout=subprocess.DEVNULL
     )
     try:
-        yield Edge(address=listen, certificate=certificate)
+        yield Edge(address=listen, authority=folder / "ca.pem")
     finally:
         process.terminate()
         process.wait(20)

@@ -40,6 +40,14 @@ _OPENAI_ERROR = {
         }
     },
 }
+_CREDENTIALS = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key, or a token of the issuer that the operator trusts.",
+    },
+    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+}
 
 
 def openapi_text(*, has_admin_api: bool = False) -> str:
@@ -72,6 +80,10 @@ def openapi_document(contract: Contract, services: Sequence[str]) -> dict[str, A
         },
         "servers": [{"url": "/"}],
         "tags": tags,
+        "security": [{}, *({name: []} for name in _CREDENTIALS)],  # or none, where nobody is asked
         "paths": dict(sorted(paths.items())),
-        "components": {"schemas": schemas.components | {"OpenAIError": _OPENAI_ERROR}},
+        "components": {
+            "schemas": schemas.components | {"OpenAIError": _OPENAI_ERROR},
+            "securitySchemes": _CREDENTIALS,
+        },
     }

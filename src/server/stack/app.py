@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chatterbox.errors import EngineStopped
+from chatterbox.process.addresses import is_local
 from server.openapi.contract import CONTRACT
 from server.stack.child import Child
 from server.stack.edge import EdgeConfig
 from server.stack.edge_drain import drain_edge
 from server.stack.envoy import write_envoy_config
+from server.stack.identities import Identities
 from server.stack.lines import Write
 from server.stack.pages import write_pages
 from server.stack.ports import Ports
@@ -64,12 +66,14 @@ async def standing(
 
     Leaving drains from the outside in. Raises ConfigError or EngineStopped when it cannot start.
     """
+    settings.check_entrance(settings.listen, settings.balancer_listen)
+    settings.identities.make()
     plan = plan_of(settings, has_envoy=envoy_path() is not None)
     with tempfile.TemporaryDirectory(prefix="chatterbox-") as folder:
         stack = _stack(settings, plan, Path(folder), write)
         stack._keeping.extend(asyncio.create_task(each.keep_running()) for each in stack.children)
         try:
-            await _until_up(stack, settings.start_s, stop)
+            await _until_up(stack, settings, stop)
             yield stack
         finally:
             try:
@@ -125,6 +129,7 @@ def _stack(settings: StackSettings, plan: Plan, folder: Path, write: Write) -> R
                 str(SCRIPTS / "chatterbox-server"),
                 *("--listen", address, "--threads", str(settings.threads_each), *shared),
                 *("--resume-key-file", str(resume_key)),
+                *settings.identities.listen_flags("server"),
                 *settings.flags_of(number),
             ],
             write=write,
@@ -135,6 +140,9 @@ def _stack(settings: StackSettings, plan: Plan, folder: Path, write: Write) -> R
     balancer_command = [
         str(SCRIPTS / "chatterbox-balancer"),
         *("--listen", plan.balancer, "--backends", backends, *shared),
+        *settings.auth_flags(),
+        *settings.identities.listen_flags("balancer"),
+        *settings.identities.balancer_flags(),
     ]
     balancer = Child("balancer", balancer_command, write=write)
     return RunningStack(
@@ -149,7 +157,9 @@ def _edge(settings: StackSettings, plan: Plan, folder: Path, write: Write) -> Ch
     envoy = envoy_path()
     assert envoy is not None, "there is no edge without an Envoy"
     assert plan.edge is not None
-    write_pages(folder, has_admin_api=True)
+    # Where anybody may call, strangers could drain the backends.
+    has_admin_api = settings.asks or is_local(plan.edge)
+    write_pages(folder, has_admin_api=has_admin_api)
     config = EdgeConfig(
         listen=plan.edge,
         balancers=(plan.balancer,),
@@ -157,8 +167,10 @@ def _edge(settings: StackSettings, plan: Plan, folder: Path, write: Write) -> Ch
         pages=folder,
         admin=plan.admin,
         web_root=web_folder(settings.web_root),
-        has_admin_api=True,
-        has_reflection=True,
+        tls=settings.identities.edge,
+        balancer_tls=settings.identities.client("edge"),
+        has_admin_api=has_admin_api,
+        has_reflection=settings.serves_reflection,
         otlp_endpoint=settings.otlp_endpoint,
     )
     path = folder / "envoy.json"
@@ -168,25 +180,26 @@ def _edge(settings: StackSettings, plan: Plan, folder: Path, write: Write) -> Ch
     return Child("edge", [str(envoy), "-c", str(path), *flags], write=write, shows_output=True)
 
 
-async def _until_up(stack: RunningStack, start_s: float, stop: asyncio.Event) -> None:
-    plan = stack.plan
-    # From the inside out: whoever looks at the edge too early fills its log.
-    addresses = [*plan.servers, plan.balancer, *([plan.edge] if plan.edge else [])]
-    waiting = asyncio.create_task(_all_serving(addresses))
+async def _until_up(stack: RunningStack, settings: StackSettings, stop: asyncio.Event) -> None:
+    waiting = asyncio.create_task(_all_serving(stack.plan, settings.identities))
     stopping = asyncio.create_task(_set(stop))
     try:
-        async with asyncio.timeout(start_s):
+        async with asyncio.timeout(settings.start_s):
             await _first([waiting, stopping, *stack._keeping])
     except TimeoutError:
-        raise EngineStopped(f"the stack is not up after {start_s:g} s") from None
+        raise EngineStopped(f"the stack is not up after {settings.start_s:g} s") from None
     finally:
         waiting.cancel()
         stopping.cancel()
 
 
-async def _all_serving(addresses: Sequence[str]) -> None:
-    for address in addresses:
-        await until_serving(address)
+async def _all_serving(plan: Plan, identities: Identities) -> None:
+    """From the inside out: whoever looks at the edge too early fills its log."""
+    for address in plan.servers:
+        await until_serving(address, identities.client("balancer"))
+    await until_serving(plan.balancer, identities.client("edge"))
+    if plan.edge is not None:
+        await until_serving(plan.edge, identities.client("edge"))
 
 
 async def _set(event: asyncio.Event) -> None:

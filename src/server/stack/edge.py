@@ -4,18 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chatterbox.errors import ConfigError
+from chatterbox.process.tls import ClientTls, Tls
 from chatterbox.process.tracing import collector_address
 
 LOOPBACK_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
-    """Files in PEM. With `client_ca`, only clients with a certificate of that authority get in."""
-
-    certificate: Path
-    key: Path
-    client_ca: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +21,7 @@ class EdgeConfig:
     admin: str = "127.0.0.1:9901"  # Envoy's own; never on an address that others reach
     web_root: Path | None = None  # folder of the web interface; none is served without
     tls: Tls | None = None
+    balancer_tls: ClientTls | None = None  # its `ca` and `name` are needed; Envoy has no defaults
     cors_origins: str = LOOPBACK_ORIGINS  # regular expression of the pages that may call
     has_admin_api: bool = False  # whether AdminService is served: who drains backends stops calls
     has_reflection: bool = False
@@ -48,6 +41,8 @@ class EdgeConfig:
             raise ConfigError("the edge needs at least one balancer")
         for address in (self.listen, self.admin, *self.balancers):
             host_and_port(address)
+        if self.balancer_tls and not (self.balancer_tls.ca and self.balancer_tls.name):
+            raise ConfigError("TLS to the balancers needs an authority and a name to expect")
         if self.otlp_endpoint and collector_address(self.otlp_endpoint)[2]:
             raise ConfigError("the edge sends its traces by http://, to a collector near it")
 

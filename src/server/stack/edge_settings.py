@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from chatterbox.errors import ConfigError
 from chatterbox.process.addresses import BALANCER, EDGE
 from chatterbox.process.settings import OTLP_ENDPOINT, Count, otlp_endpoint, parse
-from server.stack.edge import LOOPBACK_ORIGINS, EdgeConfig, Tls
+from chatterbox.process.tls import ClientTls, TlsSettings
+from server.stack.edge import LOOPBACK_ORIGINS, EdgeConfig, host_and_port
 
 CONTRACT_FILE = "contract.binpb"
 
 
-class EdgeSettings(BaseSettings):
+class EdgeSettings(TlsSettings):
     """How Envoy is to run outside of `chatterbox up`; checked when made, never changed."""
 
     model_config = SettingsConfigDict(env_prefix="CHATTERBOX_EDGE_", frozen=True)
@@ -34,11 +35,16 @@ class EdgeSettings(BaseSettings):
         description="where the balancers are, host:port,host:port; every address of a name is used",
     )
     admin: str = Field("127.0.0.1:9901", description="address of Envoy's own pages")
-    tls_certificate: Path | None = Field(None, description="certificate chain in PEM")
-    tls_key: Path | None = Field(None, description="its key in PEM")
-    tls_client_ca: Path | None = Field(
-        None, description="authority in PEM of whom clients must have a certificate"
+    balancer_tls_ca: Path | None = Field(
+        None, description="authority in PEM of the balancers' certificates; they are called by TLS"
     )
+    balancer_tls_name: str | None = Field(
+        None, description="name in every balancer's certificate; that of the first, if unset"
+    )
+    balancer_tls_certificate: Path | None = Field(
+        None, description="certificate in PEM to show to balancers that ask for one"
+    )
+    balancer_tls_key: Path | None = Field(None, description="its key in PEM")
     cors_origins: str = Field(
         LOOPBACK_ORIGINS,
         description="regular expression of the origins whose pages may call; this machine's by "
@@ -67,7 +73,8 @@ class EdgeSettings(BaseSettings):
             pages=folder,
             admin=self.admin,
             web_root=self.web_root,
-            tls=self._tls(),
+            tls=self.tls,
+            balancer_tls=self._balancer_tls(),
             cors_origins=self.cors_origins,
             has_admin_api=self.admin_api,
             has_reflection=self.reflection,
@@ -75,14 +82,17 @@ class EdgeSettings(BaseSettings):
             **limit,
         )
 
-    def _tls(self) -> Tls | None:
-        if self.tls_certificate is None and self.tls_key is None:
-            if self.tls_client_ca is not None:
-                raise ConfigError("--tls-client-ca needs --tls-certificate and --tls-key")
+    def _balancer_tls(self) -> ClientTls | None:
+        if self.balancer_tls_ca is None:
+            if self.balancer_tls_certificate or self.balancer_tls_key or self.balancer_tls_name:
+                raise ConfigError("--balancer-tls-... need --balancer-tls-ca")
             return None
-        if self.tls_certificate is None or self.tls_key is None:
-            raise ConfigError("--tls-certificate and --tls-key belong together")
-        return Tls(certificate=self.tls_certificate, key=self.tls_key, client_ca=self.tls_client_ca)
+        return ClientTls(
+            ca=self.balancer_tls_ca,
+            certificate=self.balancer_tls_certificate,
+            key=self.balancer_tls_key,
+            name=self.balancer_tls_name or host_and_port(self.balancers.partition(",")[0])[0],
+        )
 
 
 def parse_settings(arguments: Sequence[str], *, program: str) -> EdgeSettings:

@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from server.stack.edge import EdgeConfig, Tls, host_and_port
+from server.stack.edge import EdgeConfig, host_and_port
 from server.stack.envoy_filters import http_filters
 from server.stack.envoy_routes import CLUSTER, local_replies, routes
+from server.stack.envoy_tls import balancer_transport, listener_transport
 from server.stack.envoy_tracing import collector_clusters, tracing
 from server.stack.envoy_types import typed
 
@@ -45,21 +46,15 @@ def envoy_config(config: EdgeConfig) -> dict[str, Any]:
 
 
 def _listener(config: EdgeConfig) -> dict[str, Any]:
-    chain: dict[str, Any] = {
-        "filters": [
-            {
-                "name": "envoy.filters.network.http_connection_manager",
-                "typed_config": _http_manager(config),
-            }
-        ]
+    manager = {
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": _http_manager(config),
     }
-    if config.tls is not None:
-        chain["transport_socket"] = _tls_socket(config.tls)
     return {
         "name": "edge",
         "address": _address(config.listen),
         "per_connection_buffer_limit_bytes": 1_048_576,
-        "filter_chains": [chain],
+        "filter_chains": [{"filters": [manager], **listener_transport(config.tls)}],
     }
 
 
@@ -141,28 +136,6 @@ def _access_log() -> dict[str, Any]:
     }
 
 
-def _tls_socket(tls: Tls) -> dict[str, Any]:
-    files = {
-        "certificate_chain": {"filename": str(tls.certificate)},
-        "private_key": {"filename": str(tls.key)},
-    }
-    common: dict[str, Any] = {
-        "alpn_protocols": ["h2", "http/1.1"],
-        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-        "tls_certificates": [files],
-    }
-    if tls.client_ca is not None:
-        common["validation_context"] = {"trusted_ca": {"filename": str(tls.client_ca)}}
-    return {
-        "name": "envoy.transport_sockets.tls",
-        "typed_config": {
-            **typed("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"),
-            "require_client_certificate": tls.client_ca is not None,
-            "common_tls_context": common,
-        },
-    }
-
-
 def _cluster(config: EdgeConfig) -> dict[str, Any]:
     """The balancers. Retries are theirs; the edge only goes to another one when one is away."""
     protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -175,6 +148,7 @@ def _cluster(config: EdgeConfig) -> dict[str, Any]:
         "name": CLUSTER,
         "type": "STRICT_DNS",
         "connect_timeout": "1s",
+        **balancer_transport(config.balancer_tls),
         "lb_policy": "LEAST_REQUEST",
         "circuit_breakers": {
             "thresholds": [

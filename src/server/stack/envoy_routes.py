@@ -15,7 +15,7 @@ ADMIN_SERVICE = "/chatterbox.v1.AdminService/"
 MAX_PAGE_BYTES = 1_048_576  # of openapi.json and docs.html
 
 _ALLOWED_HEADERS = (
-    "authorization,content-type,x-grpc-web,x-user-agent,grpc-timeout,x-request-id,range,"
+    "authorization,x-api-key,content-type,x-grpc-web,x-user-agent,grpc-timeout,x-request-id,range,"
     "traceparent,tracestate"
 )
 _EXPOSED_HEADERS = "grpc-status,grpc-message,grpc-status-details-bin,x-request-id"

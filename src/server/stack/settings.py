@@ -7,12 +7,14 @@ setting; the flag wins.
 import os
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from chatterbox.process.addresses import BALANCER, EDGE, SERVER
+from chatterbox.process.auth.settings import AuthSettings
 from chatterbox.process.settings import (
     OTLP_ENDPOINT,
     Count,
@@ -22,6 +24,7 @@ from chatterbox.process.settings import (
     otlp_endpoint,
     parse,
 )
+from server.stack.identities import Identities
 from server.stack.web import Choice
 
 TCP_PATTERN = r"^.+:\d{1,5}$"
@@ -32,7 +35,7 @@ def _default_servers() -> int:
     return min(2, os.cpu_count() or 1)
 
 
-class StackSettings(BaseSettings):
+class StackSettings(AuthSettings):
     """How one machine runs the whole stack; checked when made, never changed.
 
     Ports that were not asked for by name give way when they are taken.
@@ -71,12 +74,22 @@ class StackSettings(BaseSettings):
         "here, none serves none",
     )
     otlp_endpoint: str | None = Field(default_factory=otlp_endpoint, description=OTLP_ENDPOINT)
+    certificates: Path | None = Field(
+        None,
+        description="folder of certificates, made there if need be: TLS to clients, and between "
+        "the parts TLS that asks both sides",
+    )
     drain_s: Seconds = Field(
         10.0, description="seconds running streams get to finish when the stack stops"
     )
     start_s: PositiveSeconds = Field(
         300.0, description="seconds after which a stack that does not come up is given up"
     )
+
+    @property
+    def identities(self) -> Identities:
+        """The certificates of the processes, if they have any."""
+        return Identities(None if self.certificates is None else self.certificates.absolute())
 
     @property
     def threads_each(self) -> int:

@@ -21,6 +21,13 @@ def test_it_is_valid(document: dict[str, Any]) -> None:
     assert document["openapi"] == "3.1.0"
 
 
+def test_it_says_how_to_say_who_is_calling(document: dict[str, Any]) -> None:
+    schemes = document["components"]["securitySchemes"]
+    assert schemes["bearer"]["scheme"] == "bearer"
+    assert schemes["apiKey"]["name"] == "x-api-key"
+    assert {name for choice in document["security"] for name in choice} == set(schemes)
+
+
 def test_every_method_with_an_http_binding_has_an_operation(document: dict[str, Any]) -> None:
     there = {
         operation["operationId"]

@@ -1,5 +1,6 @@
 """`chatterbox envoy`: the files of an Envoy of one's own."""
 
+import dataclasses
 import json
 import re
 import shlex
@@ -61,12 +62,31 @@ def test_the_limits_told_are_the_limits_set() -> None:
         assert told in README
 
 
+def test_balancers_are_expected_to_have_the_first_ones_name() -> None:
+    flags = ["--balancers", "one.example:1,two.example:1", "--balancer-tls-ca", "ca.pem"]
+    tls = parse_settings(flags, program=PROGRAM).edge_config().balancer_tls
+    assert tls is not None
+    assert tls.name == "one.example"
+    named = parse_settings([*flags, "--balancer-tls-name", "any"], program=PROGRAM)
+    assert named.edge_config().balancer_tls == dataclasses.replace(tls, name="any")
+
+
+def test_an_edge_that_others_reach_is_told_who_has_to_ask(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for listen, is_told in (("127.0.0.1:8080", False), ("0.0.0.0:8080", True)):
+        assert envoy(["--folder", str(tmp_path), "--listen", listen], program=PROGRAM) == 0
+        assert ("--keys" in capsys.readouterr().out) is is_told
+
+
 @pytest.mark.parametrize(
     "flags",
     [
         ["--tls-key", "key.pem"],
         ["--tls-certificate", "certificate.pem"],
         ["--tls-client-ca", "ca.pem"],
+        ["--balancer-tls-name", "balancer"],
+        ["--balancer-tls-ca", "ca.pem", "--balancer-tls-key", "key.pem"],
         ["--balancers", ""],
         ["--balancers", "nowhere"],
         ["--admin-api", "maybe"],

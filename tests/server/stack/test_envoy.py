@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Any
 import pytest
 
 from chatterbox.errors import ConfigError
+from chatterbox.process.tls import ClientTls, Tls
+from server.certificates import make_certificates
 from server.openapi.contract import CONTRACT
-from server.stack.edge import EdgeConfig, Tls
+from server.stack.edge import EdgeConfig
 from server.stack.envoy import envoy_config, envoy_text, write_envoy_config
 from server.stack.pages import write_pages
 
@@ -30,15 +31,17 @@ def config(tmp_path: Path) -> EdgeConfig:
     )
 
 
+@pytest.fixture(scope="session")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certs")
+    make_certificates(folder)
+    return folder
+
+
 @pytest.fixture
-def tls(tmp_path: Path) -> Tls:
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate with")
-    certificate, key = tmp_path / "edge.pem", tmp_path / "edge.key"
-    how = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=localhost"
-    files = ["-out", certificate, "-keyout", key]
-    subprocess.run(["openssl", *how.split(), *files], check=True, capture_output=True)
-    return Tls(certificate=certificate, key=key, client_ca=certificate)
+def tls(certs: Path) -> Tls:
+    files = {"certificate": certs / "edge.pem", "key": certs / "edge-key.pem"}
+    return Tls(**files, client_ca=certs / "ca.pem")
 
 
 def complaints(config: EdgeConfig, folder: Path) -> str:
@@ -77,6 +80,21 @@ def test_with_tls_and_no_authority_for_clients(
 ) -> None:
     plain = dataclasses.replace(config, tls=dataclasses.replace(tls, client_ca=None))
     assert not complaints(plain, tmp_path)
+
+
+@pytest.mark.parametrize("shows_itself", [False, True])
+def test_with_tls_to_the_balancers(
+    config: EdgeConfig, certs: Path, tmp_path: Path, *, shows_itself: bool
+) -> None:
+    own = {"certificate": certs / "edge.pem", "key": certs / "edge-key.pem"} if shows_itself else {}
+    tls = ClientTls(ca=certs / "ca.pem", name="localhost", **own)
+    assert not complaints(dataclasses.replace(config, balancer_tls=tls), tmp_path)
+
+
+def test_tls_to_the_balancers_needs_to_know_whom_to_expect(config: EdgeConfig, certs: Path) -> None:
+    for tls in (ClientTls(ca=certs / "ca.pem"), ClientTls(name="localhost")):
+        with pytest.raises(ConfigError, match="an authority and a name"):
+            dataclasses.replace(config, balancer_tls=tls)
 
 
 def test_with_a_web_interface(config: EdgeConfig, tmp_path: Path) -> None:
