@@ -10,6 +10,12 @@ import {
 } from './gen/chatterbox/v1/backend_pb.js';
 import { idOf, resourceName } from './names.js';
 import { allPages } from './pages.js';
+import {
+  type BalancerTotals,
+  balancerTotalsOf,
+  type ServerTotals,
+  serverTotalsOf,
+} from './totals.js';
 
 /** Whether a backend is offered new calls, and if not, why; as the contract has it. */
 export type BackendState =
@@ -44,10 +50,28 @@ export interface Backend {
   readonly models: readonly string[];
   /** Version of its software; empty while it has not told. */
   readonly version: string;
+  /** Streams that its device carries in real time, as measured; 0 while that is not known. */
+  readonly realTimeStreams: number;
+  /** Names of the voices that it has in memory, `voices/ada`, at most 64. */
+  readonly residentVoices: readonly string[];
+  /** `undefined` while it has not told. */
+  readonly totals: ServerTotals | undefined;
+}
+
+/** What forwards calls to backends. */
+export interface Balancer {
+  /** Calls that it forwards now, those that wait included. */
+  readonly activeCalls: number;
+  /** Calls among them that wait for a place on a backend. */
+  readonly waitingCalls: number;
+  readonly version: string;
+  readonly totals: BalancerTotals;
 }
 
 /** Shows and steers the backends. `unsupported` where there is no balancer, or it is not shown. */
 export interface Cluster {
+  /** What the balancer tells of itself. */
+  balancer(options?: CallOptions): Promise<Balancer>;
   /** All backends, in the order of their names. */
   list(options?: CallOptions): Promise<Backend[]>;
   /** Offer a backend no more calls; those that run go on. By name or id. */
@@ -59,6 +83,11 @@ export interface Cluster {
 export function createCluster(transport: Transport, caller: Caller): Cluster {
   const client = createClient(AdminService, transport);
   return {
+    balancer: async (options) => {
+      const wire = await caller.ask((connect) => client.getBalancer({}, connect), options);
+      const { activeCalls, waitingCalls, version } = wire;
+      return { activeCalls, waitingCalls, version, totals: balancerTotalsOf(wire.totals) };
+    },
     list: (options) =>
       allPages(
         (page) => caller.ask((connect) => client.listBackends(page, connect), options),
@@ -102,5 +131,8 @@ function backendOf(wire: WireBackend): Backend {
     queuedAudioMs: durationMs(wire.queuedAudio),
     models: wire.models,
     version: wire.version,
+    realTimeStreams: wire.realTimeStreams,
+    residentVoices: wire.residentVoices,
+    totals: wire.totals && serverTotalsOf(wire.totals),
   };
 }

@@ -18,8 +18,10 @@ export type ErrorDetails =
   | { readonly kind: 'invalid'; readonly field: string }
   /** There is no such voice, model or backend. `resource` is its name, such as `voices/ada`. */
   | { readonly kind: 'not-found'; readonly resource: string }
-  /** It exists already, or is in a state that does not allow this. */
-  | { readonly kind: 'conflict' }
+  /** It exists already, or is read-only. `resource` is its name, or empty. */
+  | { readonly kind: 'conflict'; readonly resource: string }
+  /** The server's store is full or out of order: its operator has to look. */
+  | { readonly kind: 'storage' }
   /** The API key is missing or wrong. */
   | { readonly kind: 'unauthenticated' }
   /** The API key does not allow this. */
@@ -70,7 +72,7 @@ export function chatterboxErrorOf(value: unknown): ChatterboxError {
   if (isChatterboxError(value)) return value;
   const error = ConnectError.from(value);
   const [info] = error.findDetails(ErrorInfoSchema);
-  const details = detailsOf(error, info !== undefined);
+  const details = detailsOf(error, info?.reason);
   const requestId = info?.metadata['request_id'] ?? error.metadata.get('x-request-id');
   return failure(details, error.rawMessage || details.kind, {
     reason: info?.reason ?? reasonOf(details.kind),
@@ -98,8 +100,15 @@ export function failure(
   return Object.assign(new Failure(message, { ...about, reason }), details);
 }
 
-function detailsOf(error: ConnectError, isFromServer: boolean): ErrorDetails {
-  if (!isFromServer && isLostConnection(error)) {
+/** Reasons that say more than the code they come with. */
+const STORAGE_REASONS: ReadonlySet<string | undefined> = new Set([
+  'STORAGE_FULL',
+  'STORAGE_FAILED',
+]);
+
+function detailsOf(error: ConnectError, reason: string | undefined): ErrorDetails {
+  if (STORAGE_REASONS.has(reason)) return { kind: 'storage' };
+  if (reason === undefined && isLostConnection(error)) {
     return { kind: 'unavailable', retryAfterMs: DEFAULT_RETRY_MS };
   }
   switch (error.code) {
@@ -110,7 +119,7 @@ function detailsOf(error: ConnectError, isFromServer: boolean): ErrorDetails {
       return { kind: 'not-found', resource: resourceOf(error) };
     case Code.AlreadyExists:
     case Code.FailedPrecondition:
-      return { kind: 'conflict' };
+      return { kind: 'conflict', resource: resourceOf(error) };
     case Code.Unauthenticated:
       return { kind: 'unauthenticated' };
     case Code.PermissionDenied:

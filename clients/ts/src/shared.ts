@@ -2,7 +2,7 @@
 
 export type { ApiKey, CallOptions } from './call.js';
 export type { Chatterbox, ChatterboxOptions } from './chatterbox.js';
-export type { Backend, BackendState, Cluster } from './cluster.js';
+export type { Backend, BackendState, Balancer, Cluster } from './cluster.js';
 export {
   type ChatterboxError,
   chatterboxErrorOf,
@@ -23,5 +23,6 @@ export type {
   SpeechSummary,
   SpeechWarning,
 } from './speech-event.js';
+export type { BalancerTotals, LatencyHistogram, ServerTotals } from './totals.js';
 export type { Voice, VoiceGender, Voices } from './voices.js';
 export { encodeWav } from './wav.js';

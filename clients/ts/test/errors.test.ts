@@ -66,6 +66,13 @@ describe('an error', () => {
     expect(failed(code).kind).toBe(kind);
   });
 
+  test.each([
+    [Code.ResourceExhausted, 'STORAGE_FULL'],
+    [Code.FailedPrecondition, 'STORAGE_FAILED'],
+  ])('of code %i and reason %s is of the store', (code, reason) => {
+    expect(failed(code, info(reason))).toMatchObject({ kind: 'storage', reason });
+  });
+
   test('tells a session that idled from a connection that broke', () => {
     expect(failed(Code.Aborted, info('SESSION_IDLE')).kind).toBe('timeout');
     expect(failed(Code.Aborted).kind).toBe('unavailable');

@@ -95,8 +95,15 @@ describe('the cluster', () => {
       name: 'backends/127.0.0.1-50051',
       state,
       queuedAudio: { seconds: 1n, nanos: 500_000_000 },
+      residentVoices: ['voices/ada'],
+      totals: {
+        calls: 7n,
+        audio: { seconds: 60n },
+        timeToFirstAudio: { upperBoundsSeconds: [0.1, 0.2], counts: [5n, 1n, 1n] },
+      },
     });
     service(AdminService, {
+      getBalancer: () => ({ activeCalls: 3, waitingCalls: 1, totals: { retries: 2n } }),
       listBackends: () => ({ backends: [backend(Backend_State.SERVING)] }),
       drainBackend: ({ name }) => ({ ...backend(Backend_State.DRAINED), name }),
       undrainBackend: ({ name }) => ({ ...backend(Backend_State.SERVING), name }),
@@ -104,12 +111,28 @@ describe('the cluster', () => {
   });
   const { cluster } = createChatterbox({ transport });
 
+  test('tells of its balancer', async () => {
+    expect(await cluster.balancer()).toMatchObject({
+      activeCalls: 3,
+      waitingCalls: 1,
+      totals: { calls: 0, retries: 2 },
+    });
+  });
+
   test('is listed, drained and undrained', async () => {
     const [backend] = await cluster.list();
     expect(backend).toMatchObject({
       id: '127.0.0.1-50051',
       state: 'serving',
       queuedAudioMs: 1_500,
+    });
+    expect(backend?.residentVoices).toEqual(['voices/ada']);
+    expect(backend?.totals).toEqual({
+      calls: 7,
+      failedCalls: 0,
+      audioMs: 60_000,
+      underruns: 0,
+      timeToFirstAudio: { upperBoundsMs: [100, 200], counts: [5, 1, 1] },
     });
     const name = 'backends/127.0.0.1-50051';
     expect(await cluster.drain('127.0.0.1-50051')).toMatchObject({ name, state: 'drained' });

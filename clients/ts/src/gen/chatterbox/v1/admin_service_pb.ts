@@ -8,6 +8,8 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Backend, BackendSchema } from "./backend_pb.js";
 import { file_chatterbox_v1_backend } from "./backend_pb.js";
+import type { BalancerSchema } from "./balancer_pb.js";
+import { file_chatterbox_v1_balancer } from "./balancer_pb.js";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
 import { file_google_api_field_behavior } from "../../google/api/field_behavior_pb.js";
 import { file_google_api_resource } from "../../google/api/resource_pb.js";
@@ -17,7 +19,22 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file chatterbox/v1/admin_service.proto.
  */
 export const file_chatterbox_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("CiFjaGF0dGVyYm94L3YxL2FkbWluX3NlcnZpY2UucHJvdG8SDWNoYXR0ZXJib3gudjEiSAoTTGlzdEJhY2tlbmRzUmVxdWVzdBIXCglwYWdlX3NpemUYASABKAVCBOJBAQESGAoKcGFnZV90b2tlbhgCIAEoCUIE4kEBASJZChRMaXN0QmFja2VuZHNSZXNwb25zZRIoCghiYWNrZW5kcxgBIAMoCzIWLmNoYXR0ZXJib3gudjEuQmFja2VuZBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiQAoTRHJhaW5CYWNrZW5kUmVxdWVzdBIpCgRuYW1lGAEgASgJQhviQQEC+kEUChJjaGF0dGVyYm94L0JhY2tlbmQiQgoVVW5kcmFpbkJhY2tlbmRSZXF1ZXN0EikKBG5hbWUYASABKAlCG+JBAQL6QRQKEmNoYXR0ZXJib3gvQmFja2VuZDLrAgoMQWRtaW5TZXJ2aWNlEm0KDExpc3RCYWNrZW5kcxIiLmNoYXR0ZXJib3gudjEuTGlzdEJhY2tlbmRzUmVxdWVzdBojLmNoYXR0ZXJib3gudjEuTGlzdEJhY2tlbmRzUmVzcG9uc2UiFILT5JMCDhIML3YxL2JhY2tlbmRzEnIKDERyYWluQmFja2VuZBIiLmNoYXR0ZXJib3gudjEuRHJhaW5CYWNrZW5kUmVxdWVzdBoWLmNoYXR0ZXJib3gudjEuQmFja2VuZCImgtPkkwIgOgEqIhsvdjEve25hbWU9YmFja2VuZHMvKn06ZHJhaW4SeAoOVW5kcmFpbkJhY2tlbmQSJC5jaGF0dGVyYm94LnYxLlVuZHJhaW5CYWNrZW5kUmVxdWVzdBoWLmNoYXR0ZXJib3gudjEuQmFja2VuZCIogtPkkwIiOgEqIh0vdjEve25hbWU9YmFja2VuZHMvKn06dW5kcmFpbmIGcHJvdG8z", [file_chatterbox_v1_backend, file_google_api_annotations, file_google_api_field_behavior, file_google_api_resource]);
+  fileDesc("CiFjaGF0dGVyYm94L3YxL2FkbWluX3NlcnZpY2UucHJvdG8SDWNoYXR0ZXJib3gudjEiFAoSR2V0QmFsYW5jZXJSZXF1ZXN0IkgKE0xpc3RCYWNrZW5kc1JlcXVlc3QSFwoJcGFnZV9zaXplGAEgASgFQgTiQQEBEhgKCnBhZ2VfdG9rZW4YAiABKAlCBOJBAQEiWQoUTGlzdEJhY2tlbmRzUmVzcG9uc2USKAoIYmFja2VuZHMYASADKAsyFi5jaGF0dGVyYm94LnYxLkJhY2tlbmQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIkAKE0RyYWluQmFja2VuZFJlcXVlc3QSKQoEbmFtZRgBIAEoCUIb4kEBAvpBFAoSY2hhdHRlcmJveC9CYWNrZW5kIkIKFVVuZHJhaW5CYWNrZW5kUmVxdWVzdBIpCgRuYW1lGAEgASgJQhviQQEC+kEUChJjaGF0dGVyYm94L0JhY2tlbmQyzAMKDEFkbWluU2VydmljZRJfCgtHZXRCYWxhbmNlchIhLmNoYXR0ZXJib3gudjEuR2V0QmFsYW5jZXJSZXF1ZXN0GhcuY2hhdHRlcmJveC52MS5CYWxhbmNlciIUgtPkkwIOEgwvdjEvYmFsYW5jZXISbQoMTGlzdEJhY2tlbmRzEiIuY2hhdHRlcmJveC52MS5MaXN0QmFja2VuZHNSZXF1ZXN0GiMuY2hhdHRlcmJveC52MS5MaXN0QmFja2VuZHNSZXNwb25zZSIUgtPkkwIOEgwvdjEvYmFja2VuZHMScgoMRHJhaW5CYWNrZW5kEiIuY2hhdHRlcmJveC52MS5EcmFpbkJhY2tlbmRSZXF1ZXN0GhYuY2hhdHRlcmJveC52MS5CYWNrZW5kIiaC0+STAiA6ASoiGy92MS97bmFtZT1iYWNrZW5kcy8qfTpkcmFpbhJ4Cg5VbmRyYWluQmFja2VuZBIkLmNoYXR0ZXJib3gudjEuVW5kcmFpbkJhY2tlbmRSZXF1ZXN0GhYuY2hhdHRlcmJveC52MS5CYWNrZW5kIiiC0+STAiI6ASoiHS92MS97bmFtZT1iYWNrZW5kcy8qfTp1bmRyYWluYgZwcm90bzM", [file_chatterbox_v1_backend, file_chatterbox_v1_balancer, file_google_api_annotations, file_google_api_field_behavior, file_google_api_resource]);
+
+/**
+ * The request to `GetBalancer`.
+ *
+ * @generated from message chatterbox.v1.GetBalancerRequest
+ */
+export type GetBalancerRequest = Message<"chatterbox.v1.GetBalancerRequest"> & {
+};
+
+/**
+ * Describes the message chatterbox.v1.GetBalancerRequest.
+ * Use `create(GetBalancerRequestSchema)` to create a new message.
+ */
+export const GetBalancerRequestSchema: GenMessage<GetBalancerRequest> = /*@__PURE__*/
+  messageDesc(file_chatterbox_v1_admin_service, 0);
 
 /**
  * The request to `ListBackends`.
@@ -45,7 +62,7 @@ export type ListBackendsRequest = Message<"chatterbox.v1.ListBackendsRequest"> &
  * Use `create(ListBackendsRequestSchema)` to create a new message.
  */
 export const ListBackendsRequestSchema: GenMessage<ListBackendsRequest> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_admin_service, 0);
+  messageDesc(file_chatterbox_v1_admin_service, 1);
 
 /**
  * A page of backends.
@@ -73,7 +90,7 @@ export type ListBackendsResponse = Message<"chatterbox.v1.ListBackendsResponse">
  * Use `create(ListBackendsResponseSchema)` to create a new message.
  */
 export const ListBackendsResponseSchema: GenMessage<ListBackendsResponse> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_admin_service, 1);
+  messageDesc(file_chatterbox_v1_admin_service, 2);
 
 /**
  * The request to `DrainBackend`.
@@ -94,7 +111,7 @@ export type DrainBackendRequest = Message<"chatterbox.v1.DrainBackendRequest"> &
  * Use `create(DrainBackendRequestSchema)` to create a new message.
  */
 export const DrainBackendRequestSchema: GenMessage<DrainBackendRequest> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_admin_service, 2);
+  messageDesc(file_chatterbox_v1_admin_service, 3);
 
 /**
  * The request to `UndrainBackend`.
@@ -115,7 +132,7 @@ export type UndrainBackendRequest = Message<"chatterbox.v1.UndrainBackendRequest
  * Use `create(UndrainBackendRequestSchema)` to create a new message.
  */
 export const UndrainBackendRequestSchema: GenMessage<UndrainBackendRequest> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_admin_service, 3);
+  messageDesc(file_chatterbox_v1_admin_service, 4);
 
 /**
  * Shows and steers the model servers behind a balancer. A balancer answers these calls itself and
@@ -124,6 +141,16 @@ export const UndrainBackendRequestSchema: GenMessage<UndrainBackendRequest> = /*
  * @generated from service chatterbox.v1.AdminService
  */
 export const AdminService: GenService<{
+  /**
+   * Gets what the balancer tells of itself.
+   *
+   * @generated from rpc chatterbox.v1.AdminService.GetBalancer
+   */
+  getBalancer: {
+    methodKind: "unary";
+    input: typeof GetBalancerRequestSchema;
+    output: typeof BalancerSchema;
+  },
   /**
    * Lists backends in the order of their names.
    *

@@ -6,6 +6,8 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { ServerTotals } from "./totals_pb.js";
+import { file_chatterbox_v1_totals } from "./totals_pb.js";
 import { file_google_api_field_behavior } from "../../google/api/field_behavior_pb.js";
 import { file_google_api_resource } from "../../google/api/resource_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
@@ -16,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file chatterbox/v1/backend.proto.
  */
 export const file_chatterbox_v1_backend: GenFile = /*@__PURE__*/
-  fileDesc("ChtjaGF0dGVyYm94L3YxL2JhY2tlbmQucHJvdG8SDWNoYXR0ZXJib3gudjEipwQKB0JhY2tlbmQSEgoEbmFtZRgBIAEoCUIE4kEBCBIVCgdhZGRyZXNzGAIgASgJQgTiQQEDEjEKBXN0YXRlGAMgASgOMhwuY2hhdHRlcmJveC52MS5CYWNrZW5kLlN0YXRlQgTiQQEDEhwKDmFjdGl2ZV9zdHJlYW1zGAQgASgFQgTiQQEDEhkKC21heF9zdHJlYW1zGAUgASgFQgTiQQEDEhMKBXNsb3RzGAYgASgFQgTiQQEDEhgKCmZyZWVfc2xvdHMYByABKAVCBOJBAQMSFQoHd2FpdGluZxgIIAEoBUIE4kEBAxI1CgxxdWV1ZWRfYXVkaW8YCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBOJBAQMSKQoGbW9kZWxzGAogAygJQhniQQED+kESChBjaGF0dGVyYm94L01vZGVsEhUKB3ZlcnNpb24YCyABKAlCBOJBAQMihQEKBVN0YXRlEhUKEVNUQVRFX1VOU1BFQ0lGSUVEEAASEQoNU1RBVEVfU0VSVklORxABEhUKEVNUQVRFX05PVF9TRVJWSU5HEAISFQoRU1RBVEVfVU5SRUFDSEFCTEUQAxIRCg1TVEFURV9EUkFJTkVEEAQSEQoNU1RBVEVfRUpFQ1RFRBAFOj7qQTsKEmNoYXR0ZXJib3gvQmFja2VuZBISYmFja2VuZHMve2JhY2tlbmR9KghiYWNrZW5kczIHYmFja2VuZGIGcHJvdG8z", [file_google_api_field_behavior, file_google_api_resource, file_google_protobuf_duration]);
+  fileDesc("ChtjaGF0dGVyYm94L3YxL2JhY2tlbmQucHJvdG8SDWNoYXR0ZXJib3gudjEirwUKB0JhY2tlbmQSEgoEbmFtZRgBIAEoCUIE4kEBCBIVCgdhZGRyZXNzGAIgASgJQgTiQQEDEjEKBXN0YXRlGAMgASgOMhwuY2hhdHRlcmJveC52MS5CYWNrZW5kLlN0YXRlQgTiQQEDEhwKDmFjdGl2ZV9zdHJlYW1zGAQgASgFQgTiQQEDEhkKC21heF9zdHJlYW1zGAUgASgFQgTiQQEDEhMKBXNsb3RzGAYgASgFQgTiQQEDEhgKCmZyZWVfc2xvdHMYByABKAVCBOJBAQMSFQoHd2FpdGluZxgIIAEoBUIE4kEBAxI1CgxxdWV1ZWRfYXVkaW8YCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBOJBAQMSKQoGbW9kZWxzGAogAygJQhniQQED+kESChBjaGF0dGVyYm94L01vZGVsEhUKB3ZlcnNpb24YCyABKAlCBOJBAQMSHwoRcmVhbF90aW1lX3N0cmVhbXMYDCABKAVCBOJBAQMSMgoPcmVzaWRlbnRfdm9pY2VzGA0gAygJQhniQQED+kESChBjaGF0dGVyYm94L1ZvaWNlEjEKBnRvdGFscxgOIAEoCzIbLmNoYXR0ZXJib3gudjEuU2VydmVyVG90YWxzQgTiQQEDIoUBCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhEKDVNUQVRFX1NFUlZJTkcQARIVChFTVEFURV9OT1RfU0VSVklORxACEhUKEVNUQVRFX1VOUkVBQ0hBQkxFEAMSEQoNU1RBVEVfRFJBSU5FRBAEEhEKDVNUQVRFX0VKRUNURUQQBTo+6kE7ChJjaGF0dGVyYm94L0JhY2tlbmQSEmJhY2tlbmRzL3tiYWNrZW5kfSoIYmFja2VuZHMyB2JhY2tlbmRiBnByb3RvMw", [file_chatterbox_v1_totals, file_google_api_field_behavior, file_google_api_resource, file_google_protobuf_duration]);
 
 /**
  * A model server that a balancer forwards calls to.
@@ -101,6 +103,28 @@ export type Backend = Message<"chatterbox.v1.Backend"> & {
    * @generated from field: string version = 11;
    */
   version: string;
+
+  /**
+   * Streams that its device carries in real time, as measured; 0 while that is not known.
+   *
+   * @generated from field: int32 real_time_streams = 12;
+   */
+  realTimeStreams: number;
+
+  /**
+   * Resource names of the voices whose conditioning it has in memory, `voices/{voice}`, at most 64, in
+   * alphabetical order.
+   *
+   * @generated from field: repeated string resident_voices = 13;
+   */
+  residentVoices: string[];
+
+  /**
+   * What it has done since it started; unset while it has not told.
+   *
+   * @generated from field: chatterbox.v1.ServerTotals totals = 14;
+   */
+  totals?: ServerTotals | undefined;
 };
 
 /**
