@@ -6,8 +6,9 @@ import { type Cluster, createCluster } from './cluster.js';
 import { TextToSpeechService } from './gen/chatterbox/v1/text_to_speech_service_pb.js';
 import { createModels, type Models } from './models.js';
 import { createRender, type RenderedSpeech, type SoundFormat } from './sound-file.js';
+import { SoundStream } from './sound-stream.js';
 import { type SpeakRequest, synthesizeRequest } from './speak-request.js';
-import { Speech } from './speech.js';
+import { type Speech, speechEvents } from './speech.js';
 import { createVoices, type Voices } from './voices.js';
 
 export interface ChatterboxOptions {
@@ -42,9 +43,10 @@ export function chatterboxOver(transport: Transport, caller: Caller): Chatterbox
   const client = createClient(TextToSpeechService, transport);
   return {
     speak: (request, options = {}) =>
-      new Speech(async (signal) => {
+      new SoundStream(async function* call(signal) {
         const message = synthesizeRequest(request);
-        return client.synthesize(message, await caller.connectOptions({ ...options, signal }));
+        const connect = await caller.connectOptions({ ...options, signal });
+        yield* speechEvents(client.synthesize(message, connect));
       }, options.signal),
     render: createRender(transport, caller),
     voices: createVoices(transport, caller),

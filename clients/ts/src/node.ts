@@ -6,7 +6,8 @@ import { Caller, type CallOptions } from './call.js';
 import { type Chatterbox, type ChatterboxOptions, chatterboxOver } from './chatterbox.js';
 import { TextToSpeechService } from './gen/chatterbox/v1/text_to_speech_service_pb.js';
 import { type LiveInput, type LiveSettings, liveRequests } from './live-input.js';
-import { Speech } from './speech.js';
+import { SoundStream } from './sound-stream.js';
+import { type Speech, speechEvents } from './speech.js';
 
 const DEFAULT_URL = 'http://127.0.0.1:8080';
 const PING_INTERVAL_MS = 20_000;
@@ -43,12 +44,10 @@ export function createChatterbox(options: ChatterboxOptions = {}): NodeChatterbo
 function live(transport: Transport, caller: Caller): NodeChatterbox['speakLive'] {
   const client = createClient(TextToSpeechService, transport);
   return (inputs, settings = {}, options = {}) =>
-    new Speech(async (signal, fail) => {
+    new SoundStream(async function* call(signal, fail) {
       const requests = liveRequests(settings, inputs, signal, fail);
-      return client.streamingSynthesize(
-        requests,
-        await caller.connectOptions({ ...options, signal }),
-      );
+      const connect = await caller.connectOptions({ ...options, signal });
+      yield* speechEvents(client.streamingSynthesize(requests, connect));
     }, options.signal);
 }
 

@@ -14,15 +14,23 @@ export type { Model, ModelParameter, Models } from './models.js';
 export type { OptionName, SynthesisOptions } from './options.js';
 export { durationOfPcmMs, joinSamples, type Pcm, type Samples, toFloat32, toInt16 } from './pcm.js';
 export type { RenderedSpeech, SoundFormat } from './sound-file.js';
-export type { ReferenceAudio, SpeakRequest, VoiceSettings } from './speak-request.js';
-export type { CollectedSpeech, PcmFormat, Speech, SpeechTimings } from './speech.js';
 export type {
-  SpeechAudio,
+  CollectedSound,
+  PcmFormat,
+  SoundBlock,
+  SoundEvent,
+  SoundStream,
+  SoundTimings,
+  SoundWarning,
+} from './sound-stream.js';
+export type { ReferenceAudio, SpeakRequest, VoiceSettings } from './speak-request.js';
+export type {
+  LiveEvent,
+  Speech,
   SpeechEvent,
   SpeechStarted,
   SpeechSummary,
-  SpeechWarning,
-} from './speech-event.js';
+} from './speech.js';
 export type { BalancerTotals, LatencyHistogram, ServerTotals } from './totals.js';
 export type { Voice, VoiceGender, Voices } from './voices.js';
 export { encodeWav } from './wav.js';

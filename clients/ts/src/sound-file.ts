@@ -9,14 +9,9 @@ import {
 } from './gen/chatterbox/v1/synthesis_pb.js';
 import { TextToSpeechService } from './gen/chatterbox/v1/text_to_speech_service_pb.js';
 import { samplesOf } from './pcm.js';
+import type { SoundWarning } from './sound-stream.js';
 import { type SpeakRequest, synthesizeRequest } from './speak-request.js';
-import {
-  type SpeechStarted,
-  type SpeechSummary,
-  type SpeechWarning,
-  startedOf,
-  summaryOf,
-} from './speech-event.js';
+import { type SpeechStarted, type SpeechSummary, startedOf, summaryOf } from './speech.js';
 import { encodeWav } from './wav.js';
 
 /** A format of sound files. `mulaw` and `alaw` have no header: telephones want nothing else. */
@@ -29,7 +24,7 @@ export interface RenderedSpeech {
   readonly mediaType: string;
   readonly started: SpeechStarted;
   readonly summary: SpeechSummary;
-  readonly warnings: readonly SpeechWarning[];
+  readonly warnings: readonly SoundWarning[];
 }
 
 /** The server's WAV header does not know the length, so that one is written here. */
@@ -77,7 +72,7 @@ async function gathered(
   encoding: AudioEncoding,
 ) {
   const parts: Uint8Array<ArrayBuffer>[] = [];
-  const warnings: SpeechWarning[] = [];
+  const warnings: SoundWarning[] = [];
   let started: SpeechStarted | undefined;
   let summary: SpeechSummary | undefined;
   for await (const { streamingResponse } of responses) {

@@ -1,222 +1,123 @@
-/** One stream of speech, from its call to its summary. */
+/** What a server says while it speaks. */
 
-import { Code, ConnectError } from '@connectrpc/connect';
-import { Deferred } from './deferred.js';
-import { callErrorOf, failure } from './errors.js';
-import type { StreamingSynthesizeResponse } from './gen/chatterbox/v1/synthesis_pb.js';
-import { joinSamples, type Pcm } from './pcm.js';
+import { durationMs } from './duration.js';
+import { failure } from './errors.js';
 import {
-  type SpeechEvent,
-  type SpeechStarted,
-  type SpeechSummary,
-  type SpeechWarning,
-  speechEvent,
-} from './speech-event.js';
-import { encodeWav } from './wav.js';
+  AudioEncoding,
+  type StreamingSynthesizeResponse,
+  type SynthesisStarted as WireStarted,
+  type SynthesisSummary as WireSummary,
+} from './gen/chatterbox/v1/synthesis_pb.js';
+import { samplesOf } from './pcm.js';
+import type { SoundEvent, SoundStream } from './sound-stream.js';
 
-/** The form of the samples: mono, 16 bits. */
-export interface PcmFormat {
+/** The settings in force. */
+export interface SpeechStarted {
+  readonly requestId: string;
+  /** Name of the model that speaks, `models/tiny`. */
+  readonly model: string;
+  /** Name of the voice that speaks, `voices/ada`. */
+  readonly voice: string;
   readonly sampleRateHz: number;
-  readonly channels: 1;
+  /** Send it to get the same audio again. */
+  readonly seed: bigint;
+  /** The audio carries an inaudible watermark. */
+  readonly isWatermarked: boolean;
 }
 
-/** How long this side waited, from the call on; `undefined` until it has happened. */
-export interface SpeechTimings {
-  readonly startedMs?: number;
-  readonly firstAudioMs?: number;
-  readonly finishedMs?: number;
+/** What a finished stream amounted to, as the server saw it. */
+export interface SpeechSummary {
+  /** Length of all audio sent. */
+  readonly audioMs: number;
+  readonly characterCount: number;
+  /** Utterances spoken. */
+  readonly segmentCount: number;
+  /** From the arrival of the first text to the first audio. */
+  readonly timeToFirstAudioMs: number;
+  /** From the arrival of the first text to the last audio. */
+  readonly synthesisMs: number;
+  /** Time the device spent on this stream. */
+  readonly computeMs: number;
+  /** `synthesisMs` over `audioMs`; below 1 outpaces playback. */
+  readonly realTimeFactor: number;
+  /** How often a listener who plays the audio as it comes was kept waiting. */
+  readonly underrunCount: number;
+  readonly underrunMs: number;
 }
 
-/** A whole stream. */
-export interface CollectedSpeech extends Pcm<Int16Array<ArrayBuffer>> {
-  readonly started: SpeechStarted;
-  readonly summary: SpeechSummary;
-  readonly warnings: readonly SpeechWarning[];
+/** What a speech tells beside what every stream of sound does. */
+export type LiveEvent =
+  /** All text before a flush was spoken, and its audio sent. */
+  | { readonly kind: 'flushed'; readonly flushId: string; readonly offsetMs: number }
+  /** Unspoken text and unsent audio were dropped. */
+  | { readonly kind: 'interrupted'; readonly offsetMs: number; readonly droppedText: string };
+
+export type SpeechEvent = SoundEvent<SpeechStarted, SpeechSummary, LiveEvent>;
+
+/** Speech that is still being computed. */
+export type Speech = SoundStream<SpeechStarted, SpeechSummary, LiveEvent>;
+
+/** The events in the messages of the server; kinds that this package does not know are skipped. */
+export async function* speechEvents(
+  messages: AsyncIterable<StreamingSynthesizeResponse>,
+): AsyncGenerator<SpeechEvent> {
+  for await (const message of messages) {
+    const event = speechEvent(message);
+    if (event !== undefined) yield event;
+  }
 }
 
-/**
- * The call behind a `Speech`. It ends when the signal is aborted, as does its text source, which
- * tells `fail` of an error of its own.
- */
-export type OpenStream = (
-  signal: AbortSignal,
-  fail: (reason: unknown) => void,
-) => Promise<AsyncIterable<StreamingSynthesizeResponse>>;
-
-/**
- * Sound that is still being computed. It is read once: as blocks of samples (`for await`), as
- * events, or all together. The call begins at once; leaving the loop, or the caller's
- * `AbortSignal`, ends it on the server.
- *
- * Everything here fails with a `ChatterboxError`. The promises may be left alone: one that nobody
- * awaits fails unseen.
- */
-export class Speech implements AsyncIterable<Int16Array<ArrayBuffer>> {
-  readonly #calledAt = performance.now();
-  readonly #call = new AbortController();
-  readonly #started = new Deferred<SpeechStarted>();
-  readonly #format = new Deferred<PcmFormat>();
-  readonly #summary = new Deferred<SpeechSummary>();
-  readonly #warnings: SpeechWarning[] = [];
-  readonly #events: AsyncGenerator<SpeechEvent, void>;
-  readonly #first: Promise<IteratorResult<SpeechEvent, void>>;
-  #sourceError: { readonly reason: unknown } | undefined;
-  #timings: SpeechTimings = {};
-  #isRead = false;
-
-  /** @internal Made by `speak` and `speakLive`. */
-  constructor(open: OpenStream, signal: AbortSignal | undefined) {
-    this.#events = this.#read(open, signal);
-    this.#first = this.#events.next();
-    this.#first.catch(() => undefined);
+function speechEvent(message: StreamingSynthesizeResponse): SpeechEvent | undefined {
+  const { case: kind, value } = message.streamingResponse;
+  switch (kind) {
+    case 'started':
+      return { kind, ...startedOf(value, AudioEncoding.PCM) };
+    case 'audio':
+      return {
+        kind,
+        samples: samplesOf(value.audioContent),
+        offsetMs: durationMs(value.offset),
+        segmentIndex: value.segmentIndex,
+      };
+    case 'warning':
+      return { kind, code: value.code, message: value.message };
+    case 'flushDone':
+      return { kind: 'flushed', flushId: value.flushId, offsetMs: durationMs(value.offset) };
+    case 'interrupted':
+      return { kind, offsetMs: durationMs(value.offset), droppedText: value.droppedText };
+    case 'summary':
+      return { kind, ...summaryOf(value) };
+    case undefined:
+      return undefined;
   }
+}
 
-  /** The settings in force, told before any audio is computed. */
-  get started(): Promise<SpeechStarted> {
-    return this.#started.promise;
+/** The settings in force; fails where the server sends another encoding than was asked for. */
+export function startedOf(wire: WireStarted, encoding: AudioEncoding): SpeechStarted {
+  if (wire.audioEncoding !== encoding) {
+    const [sent, wanted] = [AudioEncoding[wire.audioEncoding], AudioEncoding[encoding]];
+    throw failure({ kind: 'internal' }, `the server sends ${sent} where ${wanted} was asked for`);
   }
+  return {
+    requestId: wire.requestId,
+    model: wire.model,
+    voice: wire.voice,
+    sampleRateHz: wire.sampleRateHertz,
+    seed: wire.seed,
+    isWatermarked: wire.watermarked,
+  };
+}
 
-  /** What the blocks hold. */
-  get format(): Promise<PcmFormat> {
-    return this.#format.promise;
-  }
-
-  /** What it amounted to; settles once the stream has been read to its end or given up. */
-  get summary(): Promise<SpeechSummary> {
-    return this.#summary.promise;
-  }
-
-  /** The warnings so far. */
-  get warnings(): readonly SpeechWarning[] {
-    return this.#warnings;
-  }
-
-  /** How long this side waited for what has come so far. */
-  get timings(): SpeechTimings {
-    return this.#timings;
-  }
-
-  /** Everything the server says, in order. */
-  events(): AsyncIterableIterator<SpeechEvent, void> {
-    if (this.#isRead) throw new TypeError('a speech can be read only once');
-    this.#isRead = true;
-    let isFirst = true;
-    return {
-      next: () => {
-        const next = isFirst ? this.#first : this.#events.next();
-        isFirst = false;
-        return next;
-      },
-      return: async () => {
-        this.#call.abort(); // before the generator is asked, which may be waiting for the server
-        await this.#events.return();
-        return { done: true, value: undefined };
-      },
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-    };
-  }
-
-  /** The samples, block by block as they come. */
-  [Symbol.asyncIterator](): AsyncIterableIterator<Int16Array<ArrayBuffer>, void> {
-    const events = this.events();
-    return {
-      next: async () => {
-        for (;;) {
-          const { done, value } = await events.next();
-          if (done) return { done, value: undefined };
-          if (value.kind === 'audio') return { done: false, value: value.samples };
-        }
-      },
-      return: async () => {
-        await events.return?.();
-        return { done: true, value: undefined };
-      },
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-    };
-  }
-
-  /** All of it, once it is complete. */
-  async collect(): Promise<CollectedSpeech> {
-    const blocks: Int16Array[] = [];
-    for await (const block of this) blocks.push(block);
-    const [started, summary] = await Promise.all([this.started, this.summary]);
-    const { sampleRateHz } = started;
-    return {
-      samples: joinSamples(blocks),
-      sampleRateHz,
-      started,
-      summary,
-      warnings: this.warnings,
-    };
-  }
-
-  /** A WAV file of all of it. */
-  async toWav(): Promise<Uint8Array<ArrayBuffer>> {
-    return encodeWav(await this.collect());
-  }
-
-  async *#read(
-    open: OpenStream,
-    signal: AbortSignal | undefined,
-  ): AsyncGenerator<SpeechEvent, void> {
-    const cancel = (): void => {
-      this.#call.abort(signal?.reason);
-      this.#fail(callErrorOf(ConnectError.from(signal?.reason, Code.Canceled), signal));
-    };
-    const fail = (reason: unknown): void => {
-      this.#sourceError = { reason };
-      this.#call.abort();
-    };
-    signal?.addEventListener('abort', cancel);
-    if (signal?.aborted) cancel();
-    try {
-      for await (const message of await open(this.#call.signal, fail)) {
-        const event = speechEvent(message);
-        if (event === undefined) continue; // of a newer server
-        this.#note(event);
-        yield event;
-      }
-      this.#fail(failure({ kind: 'internal' }, 'the stream ended before its summary'));
-      await this.summary;
-    } catch (reason) {
-      throw this.#fail(this.#sourceError?.reason ?? callErrorOf(reason, this.#call.signal));
-    } finally {
-      signal?.removeEventListener('abort', cancel);
-      this.#call.abort();
-      this.#fail(failure({ kind: 'cancelled' }, 'the speech was not read to its end'));
-    }
-  }
-
-  #note(event: SpeechEvent): void {
-    const nowMs = performance.now() - this.#calledAt;
-    switch (event.kind) {
-      case 'started':
-        this.#timings = { ...this.#timings, startedMs: nowMs };
-        this.#started.resolve(event);
-        this.#format.resolve({ sampleRateHz: event.sampleRateHz, channels: 1 });
-        break;
-      case 'audio':
-        this.#timings = { firstAudioMs: nowMs, ...this.#timings };
-        break;
-      case 'warning':
-        this.#warnings.push(event);
-        break;
-      case 'summary':
-        this.#timings = { ...this.#timings, finishedMs: nowMs };
-        this.#summary.resolve(event);
-        break;
-    }
-  }
-
-  /** Tell everybody who waits; what has settled stays as it is. */
-  #fail<E>(error: E): E {
-    this.#started.reject(error);
-    this.#format.reject(error);
-    this.#summary.reject(error);
-    return error;
-  }
+export function summaryOf(wire: WireSummary): SpeechSummary {
+  return {
+    audioMs: durationMs(wire.audioDuration),
+    characterCount: wire.characterCount,
+    segmentCount: wire.segmentCount,
+    timeToFirstAudioMs: durationMs(wire.timeToFirstAudio),
+    synthesisMs: durationMs(wire.synthesisDuration),
+    computeMs: durationMs(wire.computeDuration),
+    realTimeFactor: wire.realTimeFactor,
+    underrunCount: wire.underrunCount,
+    underrunMs: durationMs(wire.underrunDuration),
+  };
 }

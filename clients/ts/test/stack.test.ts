@@ -96,7 +96,7 @@ describe.skipIf(baseUrl === '').each([
     ['opus', 'OggS'],
     ['flac', 'fLaC'],
     ['mulaw', ''],
-  ] as const)('a %s file is written', async (format, magic) => {
+  ] as const)('files of format %s are written', async (format, magic) => {
     const file = await chatterbox.render('Hello there.', format);
     expect(String.fromCharCode(...file.bytes.slice(0, magic.length))).toBe(magic);
     expect(file.bytes.length).toBeGreaterThan(1_000);

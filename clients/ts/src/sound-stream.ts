@@ -1,0 +1,252 @@
+/** A stream of sound, from its call to its summary. */
+
+import { Code, ConnectError } from '@connectrpc/connect';
+import { Deferred } from './deferred.js';
+import { callErrorOf, failure } from './errors.js';
+import { joinSamples, type Pcm } from './pcm.js';
+import { encodeWav } from './wav.js';
+
+/** The form of the samples: mono, 16 bits. */
+export interface PcmFormat {
+  readonly sampleRateHz: number;
+  readonly channels: 1;
+}
+
+/** The next stretch of sound; it follows the one before without gap or overlap. */
+export interface SoundBlock {
+  readonly samples: Int16Array<ArrayBuffer>;
+  /** When it begins, on the clock of the stream's audio. */
+  readonly offsetMs: number;
+  /** Which utterance it belongs to, from 0. Long text is spoken as several. */
+  readonly segmentIndex: number;
+}
+
+/** Something was ignored or altered, and the stream goes on. */
+export interface SoundWarning {
+  /** In UPPER_SNAKE case; does not change between versions. */
+  readonly code: string;
+  /** The same for people, in English. */
+  readonly message: string;
+}
+
+/** What comes in a stream: `started` first, `summary` last, `Own` where a kind of stream has more. */
+export type SoundEvent<Started, Summary, Own> =
+  | ({ readonly kind: 'started' } & Started)
+  | ({ readonly kind: 'audio' } & SoundBlock)
+  | ({ readonly kind: 'warning' } & SoundWarning)
+  | ({ readonly kind: 'summary' } & Summary)
+  | Own;
+
+/** How long this side waited, from the call on; absent until it has happened. */
+export interface SoundTimings {
+  readonly startedMs?: number;
+  readonly firstAudioMs?: number;
+  readonly finishedMs?: number;
+}
+
+/** A whole stream. */
+export interface CollectedSound<Started, Summary> extends Pcm<Int16Array<ArrayBuffer>> {
+  readonly started: Started;
+  readonly summary: Summary;
+  readonly warnings: readonly SoundWarning[];
+}
+
+/**
+ * The call behind a stream, as events. It ends when the signal is aborted, as does what it sends,
+ * whose own error `fail` is told.
+ */
+export type OpenStream<Event> = (
+  signal: AbortSignal,
+  fail: (reason: unknown) => void,
+) => AsyncIterable<Event>;
+
+/** The least that the settings in force tell. */
+export interface SoundStarted {
+  readonly sampleRateHz: number;
+}
+
+/** Kinds of events that a stream may have beside those of all. */
+export interface OwnEvent {
+  readonly kind: 'flushed' | 'interrupted';
+}
+
+/**
+ * Sound that is still being computed. It is read once: as blocks of samples (`for await`), as
+ * events, or all together. The call begins at once; leaving the loop, or the caller's
+ * `AbortSignal`, ends it on the server.
+ *
+ * Everything here fails with a `ChatterboxError`. The promises may be left alone: one that nobody
+ * awaits fails unseen.
+ */
+export class SoundStream<Started extends SoundStarted, Summary, Own extends OwnEvent = never>
+  implements AsyncIterable<Int16Array<ArrayBuffer>>
+{
+  readonly #calledAt = performance.now();
+  readonly #call = new AbortController();
+  readonly #started = new Deferred<Started>();
+  readonly #format = new Deferred<PcmFormat>();
+  readonly #summary = new Deferred<Summary>();
+  readonly #warnings: SoundWarning[] = [];
+  readonly #events: AsyncGenerator<SoundEvent<Started, Summary, Own>, void>;
+  readonly #first: Promise<IteratorResult<SoundEvent<Started, Summary, Own>, void>>;
+  #sourceError: { readonly reason: unknown } | undefined;
+  #timings: SoundTimings = {};
+  #isRead = false;
+
+  /** @internal Made by the client's methods. */
+  constructor(
+    open: OpenStream<SoundEvent<Started, Summary, Own>>,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#events = this.#read(open, signal);
+    this.#first = this.#events.next();
+    this.#first.catch(() => undefined);
+  }
+
+  /** The settings in force, told before any audio is computed. */
+  get started(): Promise<Started> {
+    return this.#started.promise;
+  }
+
+  /** What the blocks hold. */
+  get format(): Promise<PcmFormat> {
+    return this.#format.promise;
+  }
+
+  /** What it amounted to; settles once the stream has been read to its end or given up. */
+  get summary(): Promise<Summary> {
+    return this.#summary.promise;
+  }
+
+  /** The warnings so far. */
+  get warnings(): readonly SoundWarning[] {
+    return this.#warnings;
+  }
+
+  /** How long this side waited for what has come so far. */
+  get timings(): SoundTimings {
+    return this.#timings;
+  }
+
+  /** Everything the server says, in order. */
+  events(): AsyncIterableIterator<SoundEvent<Started, Summary, Own>, void> {
+    if (this.#isRead) throw new TypeError('a stream can be read only once');
+    this.#isRead = true;
+    let isFirst = true;
+    return {
+      next: () => {
+        const next = isFirst ? this.#first : this.#events.next();
+        isFirst = false;
+        return next;
+      },
+      return: async () => {
+        this.#call.abort(); // before the generator is asked, which may be waiting for the server
+        await this.#events.return();
+        return { done: true, value: undefined };
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
+  }
+
+  /** The samples, block by block as they come. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<Int16Array<ArrayBuffer>, void> {
+    const events = this.events();
+    return {
+      next: async () => {
+        for (;;) {
+          const { done, value } = await events.next();
+          if (done) return { done, value: undefined };
+          if (value.kind === 'audio') return { done: false, value: value.samples };
+        }
+      },
+      return: async () => {
+        await events.return?.();
+        return { done: true, value: undefined };
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
+  }
+
+  /** All of it, once it is complete. */
+  async collect(): Promise<CollectedSound<Started, Summary>> {
+    const blocks: Int16Array[] = [];
+    for await (const block of this) blocks.push(block);
+    const [started, summary] = await Promise.all([this.started, this.summary]);
+    const { sampleRateHz } = started;
+    return {
+      samples: joinSamples(blocks),
+      sampleRateHz,
+      started,
+      summary,
+      warnings: this.warnings,
+    };
+  }
+
+  /** A WAV file of all of it. */
+  async toWav(): Promise<Uint8Array<ArrayBuffer>> {
+    return encodeWav(await this.collect());
+  }
+
+  async *#read(
+    open: OpenStream<SoundEvent<Started, Summary, Own>>,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<SoundEvent<Started, Summary, Own>, void> {
+    const cancel = (): void => {
+      this.#call.abort(signal?.reason);
+      this.#fail(callErrorOf(ConnectError.from(signal?.reason, Code.Canceled), signal));
+    };
+    const fail = (reason: unknown): void => {
+      this.#sourceError = { reason };
+      this.#call.abort();
+    };
+    signal?.addEventListener('abort', cancel);
+    if (signal?.aborted) cancel();
+    try {
+      for await (const event of open(this.#call.signal, fail)) {
+        this.#note(event);
+        yield event;
+      }
+      this.#fail(failure({ kind: 'internal' }, 'the stream ended before its summary'));
+      await this.summary;
+    } catch (reason) {
+      throw this.#fail(this.#sourceError?.reason ?? callErrorOf(reason, this.#call.signal));
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+      this.#call.abort();
+      this.#fail(failure({ kind: 'cancelled' }, 'the stream was not read to its end'));
+    }
+  }
+
+  #note(event: SoundEvent<Started, Summary, Own>): void {
+    const nowMs = performance.now() - this.#calledAt;
+    switch (event.kind) {
+      case 'started':
+        this.#timings = { ...this.#timings, startedMs: nowMs };
+        this.#started.resolve(event);
+        this.#format.resolve({ sampleRateHz: event.sampleRateHz, channels: 1 });
+        break;
+      case 'audio':
+        this.#timings = { firstAudioMs: nowMs, ...this.#timings };
+        break;
+      case 'warning':
+        this.#warnings.push(event);
+        break;
+      case 'summary':
+        this.#timings = { ...this.#timings, finishedMs: nowMs };
+        this.#summary.resolve(event);
+        break;
+    }
+  }
+
+  /** Tell everybody who waits; what has settled stays as it is. */
+  #fail<E>(error: E): E {
+    this.#started.reject(error);
+    this.#format.reject(error);
+    this.#summary.reject(error);
+    return error;
+  }
+}
