@@ -18,6 +18,7 @@ from rich.live import Live
 from chatterbox.errors import EngineStopped, InvalidRequest
 from chatterbox.process.addresses import BALANCER
 from chatterbox.process.signals import stop_requested
+from server.cli_access import Access, ApiKey, TlsCa
 from server.cli_connection import channel_to
 from server.top.figures import History
 from server.top.look import Look
@@ -42,16 +43,19 @@ def top(
             help="Address of a balancer, or of a model server.",
         ),
     ] = BALANCER,
+    api_key: ApiKey = None,
+    tls_ca: TlsCa = None,
 ) -> None:
     """Show the servers behind a balancer and what they do, until q or Ctrl-C."""
     is_live = sys.stdout.isatty() and not once and not as_json
-    asyncio.run(_watch(balancer) if is_live else _print(balancer, as_json=as_json))
+    access = Access(api_key=api_key, tls_ca=tls_ca)
+    asyncio.run(_watch(balancer, access) if is_live else _print(balancer, access, as_json=as_json))
 
 
-async def _print(address: str, *, as_json: bool) -> None:
+async def _print(address: str, access: Access, *, as_json: bool) -> None:
     """Two looks, a second apart, so that there are rates; counts are since the servers' start."""
     history = History(counts_from_start=True)
-    async with channel_to(address) as channel:
+    async with channel_to(address, access) as channel:
         source = Source(channel, address)
         try:
             before = await source.look()
@@ -71,12 +75,12 @@ async def _print(address: str, *, as_json: bool) -> None:
     console.print(screen(view, width=console.width))
 
 
-async def _watch(address: str) -> None:
+async def _watch(address: str, access: Access) -> None:
     """Refresh the screen until told to stop, whatever becomes of the balancer."""
     history = History()
     look: Look | None = None
     console = Console()
-    async with channel_to(address) as channel:
+    async with channel_to(address, access) as channel:
         source = Source(channel, address)
         with (
             stop_requested() as stop,

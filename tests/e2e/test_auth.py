@@ -237,6 +237,7 @@ def test_the_command_line_has_a_key_and_an_authority(
     wait_for(guarded, boss, 200)
     flags = ("--api-key", boss, "--tls-ca", str(guarded.certs / "ca.pem"))
     assert "serving" in run("backends", "--server", guarded.stack.edge, *flags)
+    assert "serving" in run("top", "--once", "--server", guarded.stack.edge, *flags)
 
 
 def test_no_key_is_in_any_log(guarded: Guarded, key: str) -> None:

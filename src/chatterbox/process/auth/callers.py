@@ -10,14 +10,14 @@ class Role(StrEnum):
     """What a caller is to us. Each may do what a user may, and its own work besides."""
 
     USER = "user"
-    ADMIN = "admin"  # sees and drains backends
-    BALANCER = "balancer"  # watches the load of a model server
+    ADMIN = "admin"  # sees and drains backends, watches a model server's load
+    BALANCER = "balancer"  # watches the load
 
 
 # What needs more than being known. All other methods are every caller's.
-SPECIAL: dict[str, Role] = {
-    "/chatterbox.v1.AdminService/": Role.ADMIN,
-    "/chatterbox.worker.": Role.BALANCER,
+SPECIAL: dict[str, tuple[Role, ...]] = {
+    "/chatterbox.v1.AdminService/": (Role.ADMIN,),
+    "/chatterbox.worker.": (Role.BALANCER, Role.ADMIN),
 }
 
 
@@ -42,9 +42,9 @@ class Caller:
 
     def check(self, method: str) -> None:
         """Raises PermissionDenied if it may not call /package.Service/Method."""
-        for prefix, role in SPECIAL.items():
-            if method.startswith(prefix) and self.role is not role:
-                raise PermissionDenied(f"this needs a key of role {role.value}")
+        for prefix, roles in SPECIAL.items():
+            if method.startswith(prefix) and self.role not in roles:
+                raise PermissionDenied(f"this needs a key of role {roles[0].value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,7 @@ async def test_expiry_is_told_by_the_clock(key_file: Path, make_key: Any) -> Non
         ("/chatterbox.v1.TextToSpeechService/Synthesize", set(Role)),
         ("/chatterbox.v1.VoicesService/ListVoices", set(Role)),
         ("/chatterbox.v1.AdminService/DrainBackend", {Role.ADMIN}),
-        ("/chatterbox.worker.v1.WorkerService/WatchLoad", {Role.BALANCER}),
+        ("/chatterbox.worker.v1.WorkerService/WatchLoad", {Role.BALANCER, Role.ADMIN}),
     ],
 )
 def test_roles_allow_what_they_are_for(method: str, roles: set[Role]) -> None:
