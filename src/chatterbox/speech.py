@@ -108,7 +108,8 @@ def _bad_pronunciation(message: str) -> InvalidRequest:
 class SpeechConfig:
     """Everything about a synthesis but its text.
 
-    `model` and `voice` are resource ids ("tiny", "ada"), None for the server's default.
+    `model` and `voice` are resource ids ("tiny", "ada"), None for the server's default. With
+    `reference_audio`, a sound file, that recording is the voice and `voice` is None.
     """
 
     voice: str | None = None
@@ -117,6 +118,7 @@ class SpeechConfig:
     sampling: Sampling = field(default_factory=Sampling)
     max_buffer_delay_s: float = 1.0  # live text waits at most this long for its sentence to end
     pronunciations: tuple[Pronunciation, ...] = ()
+    reference_audio: bytes | None = None
 
     def __post_init__(self) -> None:
         if len(self.pronunciations) > MAX_PRONUNCIATIONS:

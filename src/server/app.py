@@ -37,6 +37,7 @@ from chatterbox.v1.text_to_speech_service_pb2_grpc import (
     add_TextToSpeechServiceServicer_to_server,
 )
 from chatterbox.v1.voices_service_pb2_grpc import add_VoicesServiceServicer_to_server
+from chatterbox.voices.folder_store import FolderStore, user_voices
 from chatterbox.voices.library import VoiceLibrary, bundled_voices
 from chatterbox.worker.v1.worker_service_pb2_grpc import add_WorkerServiceServicer_to_server
 from server.health import ServiceHealth
@@ -92,13 +93,16 @@ async def serving(
     """
     check_entrance(settings)
     engine = engine or build_engine(settings)
-    voices = VoiceLibrary(voice_roots(settings))
+    store = FolderStore(settings.voices_dir or user_voices())
+    store.sweep()
+    voices = VoiceLibrary(voice_roots(settings), store=store)
     admission = Admission(settings.max_streams)
     health = ServiceHealth(SERVICES)
     registry = CollectorRegistry()
     metrics = ServerMetrics(registry)
     _show(metrics, engine, admission)
     async with AsyncExitStack() as stack:
+        stack.enter_context(voices.watching())
         metrics_port = stack.enter_context(
             metrics_endpoint(registry, port=settings.metrics_port, host=settings.metrics_host)
         )

@@ -23,11 +23,11 @@ from chatterbox.speech import (
     TextFragment,
 )
 from chatterbox.v1 import synthesis_pb2 as pb
-from chatterbox.v1 import voice_pb2
-from chatterbox.voices.voice import Voice
+from chatterbox.voices.voice import check_consent
 from server.convert_audio import output_format
 
 MAX_FLUSH_ID_CHARACTERS = 64
+MAX_REFERENCE_BYTES = 10 * 1024 * 1024
 MAX_DURATION_S = 315_576_000_000  # of google.protobuf.Duration: 10,000 years
 
 _RESOURCE_ID: Final = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -47,16 +47,9 @@ _WIRE_FIELDS: Final = {
     "model": "voice.model",
     "language": "voice.language_code",
     "text": "input.text",
+    "reference_audio": "voice.reference_audio.content",
 }
 _SETTINGS: Final = ("voice", "audio_config", "options", "max_buffer_delay", "pronunciations")
-_GENDERS: Final = {
-    "male": voice_pb2.VOICE_GENDER_MALE,
-    "female": voice_pb2.VOICE_GENDER_FEMALE,
-    "neutral": voice_pb2.VOICE_GENDER_NEUTRAL,
-}
-
-
-# From the client.
 
 
 def speech_request(
@@ -72,6 +65,7 @@ def speech_request(
         model=model,
         language=language,
         sampling=sampling(request.options),
+        reference_audio=_reference_audio(request.voice),
         pronunciations=pronunciations(request.pronunciations),
     )
     return config, request.input.text, form
@@ -95,6 +89,7 @@ def live_config(
         model=model,
         language=language,
         sampling=sampling(wire.options),
+        reference_audio=_reference_audio(wire.voice),
         pronunciations=pronunciations(wire.pronunciations),
     )
     if wire.HasField("max_buffer_delay"):
@@ -201,22 +196,30 @@ def _selection(voice: pb.VoiceSelection) -> tuple[str | None, str | None, str | 
     return voice_id, model_id, language(voice.language_code)
 
 
+def _reference_audio(voice: pb.VoiceSelection) -> bytes | None:
+    """The recording to speak like, if one was sent; raises InvalidRequest."""
+    if not voice.HasField("reference_audio"):
+        return None
+    if voice.name:
+        raise InvalidRequest(
+            "a voice is named, or comes as a recording: not both",
+            field="voice.reference_audio",
+            reason="CONFLICT",
+        )
+    check_consent(voice.reference_audio.consent, field="voice.reference_audio.consent")
+    content = voice.reference_audio.content
+    if len(content) > MAX_REFERENCE_BYTES:
+        raise InvalidRequest(
+            f"the recording has more than {MAX_REFERENCE_BYTES} bytes",
+            field="reference_audio",
+            reason="TOO_LARGE",
+        )
+    return content
+
+
 def _seconds(duration: Duration, *, field: str) -> float:
     if abs(duration.seconds) > MAX_DURATION_S or abs(duration.nanos) > 999_999_999:
         raise InvalidRequest(f"{field} is not a duration", field=field, reason="OUT_OF_RANGE")
     return duration.seconds + duration.nanos / 1e9
 
 
-# To the client.
-
-
-def voice_message(voice: Voice, *, families: list[str]) -> voice_pb2.Voice:
-    """A voice, with those of `families` that can speak with it."""
-    return voice_pb2.Voice(
-        name=f"voices/{voice.id}",
-        display_name=voice.display_name,
-        description=voice.description,
-        language_code=voice.language,
-        gender=_GENDERS.get(voice.gender, voice_pb2.VOICE_GENDER_UNSPECIFIED),
-        models=[f"models/{family}" for family in families if family in voice.families],
-    )

@@ -55,7 +55,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if handler.unary_stream is not None:
             wrapped = self._stream(name, handler.unary_stream)
             return grpc.unary_stream_rpc_method_handler(wrapped, **codecs)
-        assert handler.unary_unary is not None, "no method of ours streams requests alone"
+        if handler.stream_unary is not None:
+            collected = self._unary(name, handler.stream_unary)
+            return grpc.stream_unary_rpc_method_handler(collected, **codecs)
+        assert handler.unary_unary is not None, "a handler is one of four kinds"
         return grpc.unary_unary_rpc_method_handler(self._unary(name, handler.unary_unary), **codecs)
 
     def _stream(self, method: str, behaviour: Any) -> Stream:

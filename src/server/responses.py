@@ -92,7 +92,7 @@ class Responses:
         return pb.SynthesisStarted(
             request_id=self._request_id,
             model=f"models/{event.model}",
-            voice=f"voices/{event.voice}",
+            voice=f"voices/{event.voice}" if event.voice else "",
             audio_encoding=WIRE_ENCODINGS[self._outlet.form.encoding],
             sample_rate_hertz=self._outlet.sample_rate_hz,
             seed=event.seed,

@@ -48,7 +48,14 @@ class ServerSettings(AuthSettings, TlsSettings):
     weights: Path | None = Field(
         None, description="folder of the family's weights; the bundled ones by default"
     )
-    voices: Path | None = Field(None, description="folder of more voices, one folder per voice")
+    voices: Path | None = Field(
+        None, description="folder of more voices that nobody may change, one folder per voice"
+    )
+    voices_dir: Path | None = Field(
+        None,
+        description="folder where voices are kept that are made here, the same for all servers that "
+        "share them; one of the user's by default",
+    )
 
     slots: Count = Field(8, description="utterances decoded together")
     max_waiting: Annotated[int, Field(ge=0, le=1_000_000)] = Field(

@@ -245,7 +245,7 @@ async def test_a_damaged_voice_fails_its_own_calls_alone(
 
 async def test_a_message_beyond_the_size_limit_is_refused(client: Any) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await client.say("x" * (5 * 1024 * 1024))
+        await client.say("x" * (13 * 1024 * 1024))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     await check_serves(client)
 

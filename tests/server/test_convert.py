@@ -24,7 +24,7 @@ from chatterbox.speech import (
 from chatterbox.v1 import synthesis_pb2 as pb
 from chatterbox.v1 import voice_pb2
 from chatterbox.voices.voice import Voice
-from server import convert
+from server import convert, convert_voices
 from server.convert_audio import WIRE_ENCODINGS, output_format
 from server.convert_model import model_message
 
@@ -177,10 +177,10 @@ def test_a_voice_shows_the_families_it_shares_with_the_engine() -> None:
         gender="female",
         families=("turbo", "tiny", "other"),
     )
-    shown = convert.voice_message(voice, families=["tiny", "turbo"])
+    shown = convert_voices.voice_message(voice, families=["tiny", "turbo"])
     assert list(shown.models) == ["models/tiny", "models/turbo"]
     assert shown.gender == voice_pb2.VOICE_GENDER_FEMALE
-    unknown = convert.voice_message(replace(voice, gender=""), families=[])
+    unknown = convert_voices.voice_message(replace(voice, gender=""), families=[])
     assert unknown.gender == voice_pb2.VOICE_GENDER_UNSPECIFIED
 
 

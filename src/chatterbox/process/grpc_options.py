@@ -1,6 +1,7 @@
 """The gRPC channel arguments of both sides, so that they fit one another."""
 
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # gRPC's own default, said aloud; our messages are far smaller
+# A recording in one message (`CreateVoice`) and what is around it; all others are far smaller.
+MAX_MESSAGE_BYTES = 12 * 1024 * 1024 + 64 * 1024
 KEEPALIVE_INTERVAL_MS = 20_000
 KEEPALIVE_TIMEOUT_MS = 5_000
 UPSTREAM_PING_INTERVAL_MS = 2_000

@@ -24,9 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63hatterbox/v1/voice.proto\x12\rchatterbox.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\"\x82\x02\n\x05Voice\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rlanguage_code\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x30\n\x06gender\x18\x05 \x01(\x0e\x32\x1a.chatterbox.v1.VoiceGenderB\x04\xe2\x41\x01\x03\x12)\n\x06models\x18\x06 \x03(\tB\x19\xe2\x41\x01\x03\xfa\x41\x12\n\x10\x63hatterbox/Model:4\xea\x41\x31\n\x10\x63hatterbox/Voice\x12\x0evoices/{voice}*\x06voices2\x05voice*u\n\x0bVoiceGender\x12\x1c\n\x18VOICE_GENDER_UNSPECIFIED\x10\x00\x12\x15\n\x11VOICE_GENDER_MALE\x10\x01\x12\x17\n\x13VOICE_GENDER_FEMALE\x10\x02\x12\x18\n\x14VOICE_GENDER_NEUTRAL\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63hatterbox/v1/voice.proto\x12\rchatterbox.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf9\x03\n\x05Voice\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rlanguage_code\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x30\n\x06gender\x18\x05 \x01(\x0e\x32\x1a.chatterbox.v1.VoiceGenderB\x04\xe2\x41\x01\x01\x12)\n\x06models\x18\x06 \x03(\tB\x19\xe2\x41\x01\x03\xfa\x41\x12\n\x10\x63hatterbox/Model\x12\x17\n\tread_only\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x36\n\x0c\x63onsent_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x36\n\x07quality\x18\x0b \x01(\x0b\x32\x1f.chatterbox.v1.RecordingQualityB\x04\xe2\x41\x01\x03:4\xea\x41\x31\n\x10\x63hatterbox/Voice\x12\x0evoices/{voice}*\x06voices2\x05voice\"\xc7\x02\n\x10RecordingQuality\x12\x31\n\x08\x64uration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12\x38\n\x0fspeech_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cspeech_ratio\x18\x03 \x01(\x01\x42\x04\xe2\x41\x01\x03\x12\x1b\n\rloudness_lufs\x18\x04 \x01(\x01\x42\x04\xe2\x41\x01\x03\x12\x17\n\tpeak_dbfs\x18\x05 \x01(\x01\x42\x04\xe2\x41\x01\x03\x12\x1e\n\x10noise_floor_dbfs\x18\x06 \x01(\x01\x42\x04\xe2\x41\x01\x03\x12 \n\x12signal_to_noise_db\x18\x07 \x01(\x01\x42\x04\xe2\x41\x01\x03\x12\x1c\n\x0e\x63lipping_ratio\x18\x08 \x01(\x01\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06\x61\x64vice\x18\t \x03(\tB\x04\xe2\x41\x01\x03*u\n\x0bVoiceGender\x12\x1c\n\x18VOICE_GENDER_UNSPECIFIED\x10\x00\x12\x15\n\x11VOICE_GENDER_MALE\x10\x01\x12\x17\n\x13VOICE_GENDER_FEMALE\x10\x02\x12\x18\n\x14VOICE_GENDER_NEUTRAL\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,19 +38,49 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VOICE'].fields_by_name['name']._loaded_options = None
   _globals['_VOICE'].fields_by_name['name']._serialized_options = b'\342A\001\010'
   _globals['_VOICE'].fields_by_name['display_name']._loaded_options = None
-  _globals['_VOICE'].fields_by_name['display_name']._serialized_options = b'\342A\001\003'
+  _globals['_VOICE'].fields_by_name['display_name']._serialized_options = b'\342A\001\001'
   _globals['_VOICE'].fields_by_name['description']._loaded_options = None
-  _globals['_VOICE'].fields_by_name['description']._serialized_options = b'\342A\001\003'
+  _globals['_VOICE'].fields_by_name['description']._serialized_options = b'\342A\001\001'
   _globals['_VOICE'].fields_by_name['language_code']._loaded_options = None
-  _globals['_VOICE'].fields_by_name['language_code']._serialized_options = b'\342A\001\003'
+  _globals['_VOICE'].fields_by_name['language_code']._serialized_options = b'\342A\001\001'
   _globals['_VOICE'].fields_by_name['gender']._loaded_options = None
-  _globals['_VOICE'].fields_by_name['gender']._serialized_options = b'\342A\001\003'
+  _globals['_VOICE'].fields_by_name['gender']._serialized_options = b'\342A\001\001'
   _globals['_VOICE'].fields_by_name['models']._loaded_options = None
   _globals['_VOICE'].fields_by_name['models']._serialized_options = b'\342A\001\003\372A\022\n\020chatterbox/Model'
+  _globals['_VOICE'].fields_by_name['read_only']._loaded_options = None
+  _globals['_VOICE'].fields_by_name['read_only']._serialized_options = b'\342A\001\003'
+  _globals['_VOICE'].fields_by_name['create_time']._loaded_options = None
+  _globals['_VOICE'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_VOICE'].fields_by_name['update_time']._loaded_options = None
+  _globals['_VOICE'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_VOICE'].fields_by_name['consent_time']._loaded_options = None
+  _globals['_VOICE'].fields_by_name['consent_time']._serialized_options = b'\342A\001\003'
+  _globals['_VOICE'].fields_by_name['quality']._loaded_options = None
+  _globals['_VOICE'].fields_by_name['quality']._serialized_options = b'\342A\001\003'
   _globals['_VOICE']._loaded_options = None
   _globals['_VOICE']._serialized_options = b'\352A1\n\020chatterbox/Voice\022\016voices/{voice}*\006voices2\005voice'
-  _globals['_VOICEGENDER']._serialized_start=365
-  _globals['_VOICEGENDER']._serialized_end=482
-  _globals['_VOICE']._serialized_start=105
-  _globals['_VOICE']._serialized_end=363
+  _globals['_RECORDINGQUALITY'].fields_by_name['duration']._loaded_options = None
+  _globals['_RECORDINGQUALITY'].fields_by_name['duration']._serialized_options = b'\342A\001\003'
+  _globals['_RECORDINGQUALITY'].fields_by_name['speech_duration']._loaded_options = None
+  _globals['_RECORDINGQUALITY'].fields_by_name['speech_duration']._serialized_options = b'\342A\001\003'
+  _globals['_RECORDINGQUALITY'].fields_by_name['speech_ratio']._loaded_options = None
+  _globals['_RECORDINGQUALITY'].fields_by_name['speech_ratio']._serialized_options = b'\342A\001\003'
+  _globals['_RECORDINGQUALITY'].fields_by_name['loudness_lufs']._loaded_options = None
+  _globals['_RECORDINGQUALITY'].fields_by_name['loudness_lufs']._serialized_options = b'\342A\001\003'
+  _globals['_RECORDINGQUALITY'].fields_by_name['peak_dbfs']._loaded_options = None
+  _globals['_RECORDINGQUALITY'].fields_by_name['peak_dbfs']._serialized_options = b'\342A\001\003'
+  _globals['_RECORDINGQUALITY'].fields_by_name['noise_floor_dbfs']._loaded_options = None
+  _globals['_RECORDINGQUALITY'].fields_by_name['noise_floor_dbfs']._serialized_options = b'\342A\001\003'
+  _globals['_RECORDINGQUALITY'].fields_by_name['signal_to_noise_db']._loaded_options = None
+  _globals['_RECORDINGQUALITY'].fields_by_name['signal_to_noise_db']._serialized_options = b'\342A\001\003'
+  _globals['_RECORDINGQUALITY'].fields_by_name['clipping_ratio']._loaded_options = None
+  _globals['_RECORDINGQUALITY'].fields_by_name['clipping_ratio']._serialized_options = b'\342A\001\003'
+  _globals['_RECORDINGQUALITY'].fields_by_name['advice']._loaded_options = None
+  _globals['_RECORDINGQUALITY'].fields_by_name['advice']._serialized_options = b'\342A\001\003'
+  _globals['_VOICEGENDER']._serialized_start=1007
+  _globals['_VOICEGENDER']._serialized_end=1124
+  _globals['_VOICE']._serialized_start=170
+  _globals['_VOICE']._serialized_end=675
+  _globals['_RECORDINGQUALITY']._serialized_start=678
+  _globals['_RECORDINGQUALITY']._serialized_end=1005
 # @@protoc_insertion_point(module_scope)

@@ -5,7 +5,9 @@ What a voice is."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -59,19 +61,46 @@ class Voice(_message.Message):
     LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
     GENDER_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    CONSENT_TIME_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `voices/{voice}`."""
     display_name: _builtins.str
-    """What to call the voice on a screen."""
+    """What to call the voice on a screen, at most 100 characters. Default: its id, capitalised."""
     description: _builtins.str
-    """How it sounds and where it comes from, in a sentence or two. May be empty."""
+    """How it sounds and where it comes from, in a sentence or two, at most 1000 characters. May be
+    empty.
+    """
     language_code: _builtins.str
-    """BCP 47 tag of the language it speaks unless told otherwise."""
+    """BCP 47 tag of the language it speaks unless told otherwise. Default: `en`."""
     gender: Global___VoiceGender.ValueType
     """How it sounds to most listeners."""
+    read_only: _builtins.bool
+    """Whether it came with the installation: such a voice can be neither changed nor deleted."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Resource names of the models on this server that can speak with it, `models/{model}`."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was made. Unset for one that came with the installation."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last changed. Unset for one that came with the installation."""
+
+    @_builtins.property
+    def consent_time(self) -> _timestamp_pb2.Timestamp:
+        """When whoever made it declared that the speaker consents. Unset for one that came with the
+        installation.
+        """
+
+    @_builtins.property
+    def quality(self) -> Global___RecordingQuality:
+        """How good the recording is that it was made from. Unset where it was made from none."""
 
     def __init__(
         self,
@@ -82,11 +111,76 @@ class Voice(_message.Message):
         language_code: _builtins.str = ...,
         gender: Global___VoiceGender.ValueType = ...,
         models: _abc.Iterable[_builtins.str] | None = ...,
+        read_only: _builtins.bool = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+        consent_time: _timestamp_pb2.Timestamp | None = ...,
+        quality: Global___RecordingQuality | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consent_time", b"consent_time", "create_time", b"create_time", "quality", b"quality", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "display_name", b"display_name", "gender", b"gender", "language_code", b"language_code", "models", b"models", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent_time", b"consent_time", "create_time", b"create_time", "description", b"description", "display_name", b"display_name", "gender", b"gender", "language_code", b"language_code", "models", b"models", "name", b"name", "quality", b"quality", "read_only", b"read_only", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Voice: _TypeAlias = Voice  # noqa: Y015
+
+@_typing.final
+class RecordingQuality(_message.Message):
+    """How good a recording is as a reference for a voice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DURATION_FIELD_NUMBER: _builtins.int
+    SPEECH_DURATION_FIELD_NUMBER: _builtins.int
+    SPEECH_RATIO_FIELD_NUMBER: _builtins.int
+    LOUDNESS_LUFS_FIELD_NUMBER: _builtins.int
+    PEAK_DBFS_FIELD_NUMBER: _builtins.int
+    NOISE_FLOOR_DBFS_FIELD_NUMBER: _builtins.int
+    SIGNAL_TO_NOISE_DB_FIELD_NUMBER: _builtins.int
+    CLIPPING_RATIO_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
+    speech_ratio: _builtins.float
+    """`speech_duration` divided by `duration`, 0 to 1."""
+    loudness_lufs: _builtins.float
+    """Loudness of the whole in LUFS (ITU-R BS.1770), at least -70; speech is recorded at -30 to -16."""
+    peak_dbfs: _builtins.float
+    """The largest sample in dB of full scale, -120 to 0."""
+    noise_floor_dbfs: _builtins.float
+    """Level of what is heard where nobody speaks, in dB of full scale, at least -120."""
+    signal_to_noise_db: _builtins.float
+    """Level of the speech above the noise floor in dB; 30 and more is a quiet room."""
+    clipping_ratio: _builtins.float
+    """Share of the samples that are cut off at the largest value, 0 to 1."""
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """Its length."""
+
+    @_builtins.property
+    def speech_duration(self) -> _duration_pb2.Duration:
+        """How much of that somebody speaks."""
+
+    @_builtins.property
+    def advice(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What would make a better recording, in English sentences for people; empty if nothing would."""
+
+    def __init__(
+        self,
+        *,
+        duration: _duration_pb2.Duration | None = ...,
+        speech_duration: _duration_pb2.Duration | None = ...,
+        speech_ratio: _builtins.float = ...,
+        loudness_lufs: _builtins.float = ...,
+        peak_dbfs: _builtins.float = ...,
+        noise_floor_dbfs: _builtins.float = ...,
+        signal_to_noise_db: _builtins.float = ...,
+        clipping_ratio: _builtins.float = ...,
+        advice: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "speech_duration", b"speech_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "clipping_ratio", b"clipping_ratio", "duration", b"duration", "loudness_lufs", b"loudness_lufs", "noise_floor_dbfs", b"noise_floor_dbfs", "peak_dbfs", b"peak_dbfs", "signal_to_noise_db", b"signal_to_noise_db", "speech_duration", b"speech_duration", "speech_ratio", b"speech_ratio"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordingQuality: _TypeAlias = RecordingQuality  # noqa: Y015

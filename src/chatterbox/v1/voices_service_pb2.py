@@ -25,10 +25,13 @@ _sym_db = _symbol_database.Default()
 from chatterbox.v1 import voice_pb2 as chatterbox_dot_v1_dot_voice__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"chatterbox/v1/voices_service.proto\x12\rchatterbox.v1\x1a\x19\x63hatterbox/v1/voice.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\"F\n\x11ListVoicesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"S\n\x12ListVoicesResponse\x12$\n\x06voices\x18\x01 \x03(\x0b\x32\x14.chatterbox.v1.Voice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n\x0fGetVoiceRequest\x12\'\n\x04name\x18\x01 \x01(\tB\x19\xe2\x41\x01\x02\xfa\x41\x12\n\x10\x63hatterbox/Voice2\xd5\x01\n\rVoicesService\x12\x65\n\nListVoices\x12 .chatterbox.v1.ListVoicesRequest\x1a!.chatterbox.v1.ListVoicesResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/voices\x12]\n\x08GetVoice\x12\x1e.chatterbox.v1.GetVoiceRequest\x1a\x14.chatterbox.v1.Voice\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/{name=voices/*}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"chatterbox/v1/voices_service.proto\x12\rchatterbox.v1\x1a\x19\x63hatterbox/v1/voice.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\"F\n\x11ListVoicesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"S\n\x12ListVoicesResponse\x12$\n\x06voices\x18\x01 \x03(\x0b\x32\x14.chatterbox.v1.Voice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n\x0fGetVoiceRequest\x12\'\n\x04name\x18\x01 \x01(\tB\x19\xe2\x41\x01\x02\xfa\x41\x12\n\x10\x63hatterbox/Voice\"\xa0\x01\n\x12\x43reateVoiceRequest\x12\x16\n\x08voice_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12)\n\x05voice\x18\x02 \x01(\x0b\x32\x14.chatterbox.v1.VoiceB\x04\xe2\x41\x01\x01\x12\x13\n\x05\x61udio\x18\x03 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63onsent\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xb6\x01\n\x12UploadVoiceRequest\x12\x16\n\x08voice_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12)\n\x05voice\x18\x02 \x01(\x0b\x32\x14.chatterbox.v1.VoiceB\x04\xe2\x41\x01\x01\x12)\n\x05\x61udio\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBodyB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63onsent\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"v\n\x12UpdateVoiceRequest\x12)\n\x05voice\x18\x01 \x01(\x0b\x32\x14.chatterbox.v1.VoiceB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"=\n\x12\x44\x65leteVoiceRequest\x12\'\n\x04name\x18\x01 \x01(\tB\x19\xe2\x41\x01\x02\xfa\x41\x12\n\x10\x63hatterbox/Voice\"=\n\x12\x45xportVoiceRequest\x12\'\n\x04name\x18\x01 \x01(\tB\x19\xe2\x41\x01\x02\xfa\x41\x12\n\x10\x63hatterbox/Voice\"p\n\x12ImportVoiceRequest\x12\x16\n\x08voice_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12+\n\x07\x61rchive\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBodyB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63onsent\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x32\xd5\x06\n\rVoicesService\x12\x65\n\nListVoices\x12 .chatterbox.v1.ListVoicesRequest\x1a!.chatterbox.v1.ListVoicesResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/voices\x12]\n\x08GetVoice\x12\x1e.chatterbox.v1.GetVoiceRequest\x1a\x14.chatterbox.v1.Voice\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/{name=voices/*}\x12]\n\x0b\x43reateVoice\x12!.chatterbox.v1.CreateVoiceRequest\x1a\x14.chatterbox.v1.Voice\"\x15\x82\xd3\xe4\x93\x02\x0f\"\n/v1/voices:\x01*\x12j\n\x0bUploadVoice\x12!.chatterbox.v1.UploadVoiceRequest\x1a\x14.chatterbox.v1.Voice\" \x82\xd3\xe4\x93\x02\x1a\"\x11/v1/voices:upload:\x05\x61udio(\x01\x12p\n\x0bUpdateVoice\x12!.chatterbox.v1.UpdateVoiceRequest\x1a\x14.chatterbox.v1.Voice\"(\x82\xd3\xe4\x93\x02\"2\x19/v1/{voice.name=voices/*}:\x05voice\x12\x65\n\x0b\x44\x65leteVoice\x12!.chatterbox.v1.DeleteVoiceRequest\x1a\x16.google.protobuf.Empty\"\x1b\x82\xd3\xe4\x93\x02\x15*\x13/v1/{name=voices/*}\x12l\n\x0b\x45xportVoice\x12!.chatterbox.v1.ExportVoiceRequest\x1a\x14.google.api.HttpBody\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/{name=voices/*}:export0\x01\x12l\n\x0bImportVoice\x12!.chatterbox.v1.ImportVoiceRequest\x1a\x14.chatterbox.v1.Voice\"\"\x82\xd3\xe4\x93\x02\x1c\"\x11/v1/voices:import:\x07\x61rchive(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,16 +44,74 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTVOICESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_GETVOICEREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETVOICEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\022\n\020chatterbox/Voice'
+  _globals['_CREATEVOICEREQUEST'].fields_by_name['voice_id']._loaded_options = None
+  _globals['_CREATEVOICEREQUEST'].fields_by_name['voice_id']._serialized_options = b'\342A\001\002'
+  _globals['_CREATEVOICEREQUEST'].fields_by_name['voice']._loaded_options = None
+  _globals['_CREATEVOICEREQUEST'].fields_by_name['voice']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEVOICEREQUEST'].fields_by_name['audio']._loaded_options = None
+  _globals['_CREATEVOICEREQUEST'].fields_by_name['audio']._serialized_options = b'\342A\001\002'
+  _globals['_CREATEVOICEREQUEST'].fields_by_name['consent']._loaded_options = None
+  _globals['_CREATEVOICEREQUEST'].fields_by_name['consent']._serialized_options = b'\342A\001\002'
+  _globals['_CREATEVOICEREQUEST'].fields_by_name['validate_only']._loaded_options = None
+  _globals['_CREATEVOICEREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_UPLOADVOICEREQUEST'].fields_by_name['voice_id']._loaded_options = None
+  _globals['_UPLOADVOICEREQUEST'].fields_by_name['voice_id']._serialized_options = b'\342A\001\002'
+  _globals['_UPLOADVOICEREQUEST'].fields_by_name['voice']._loaded_options = None
+  _globals['_UPLOADVOICEREQUEST'].fields_by_name['voice']._serialized_options = b'\342A\001\001'
+  _globals['_UPLOADVOICEREQUEST'].fields_by_name['audio']._loaded_options = None
+  _globals['_UPLOADVOICEREQUEST'].fields_by_name['audio']._serialized_options = b'\342A\001\002'
+  _globals['_UPLOADVOICEREQUEST'].fields_by_name['consent']._loaded_options = None
+  _globals['_UPLOADVOICEREQUEST'].fields_by_name['consent']._serialized_options = b'\342A\001\002'
+  _globals['_UPLOADVOICEREQUEST'].fields_by_name['validate_only']._loaded_options = None
+  _globals['_UPLOADVOICEREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEVOICEREQUEST'].fields_by_name['voice']._loaded_options = None
+  _globals['_UPDATEVOICEREQUEST'].fields_by_name['voice']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEVOICEREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEVOICEREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
+  _globals['_DELETEVOICEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_DELETEVOICEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\022\n\020chatterbox/Voice'
+  _globals['_EXPORTVOICEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_EXPORTVOICEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\022\n\020chatterbox/Voice'
+  _globals['_IMPORTVOICEREQUEST'].fields_by_name['voice_id']._loaded_options = None
+  _globals['_IMPORTVOICEREQUEST'].fields_by_name['voice_id']._serialized_options = b'\342A\001\001'
+  _globals['_IMPORTVOICEREQUEST'].fields_by_name['archive']._loaded_options = None
+  _globals['_IMPORTVOICEREQUEST'].fields_by_name['archive']._serialized_options = b'\342A\001\002'
+  _globals['_IMPORTVOICEREQUEST'].fields_by_name['consent']._loaded_options = None
+  _globals['_IMPORTVOICEREQUEST'].fields_by_name['consent']._serialized_options = b'\342A\001\001'
   _globals['_VOICESSERVICE'].methods_by_name['ListVoices']._loaded_options = None
   _globals['_VOICESSERVICE'].methods_by_name['ListVoices']._serialized_options = b'\202\323\344\223\002\014\022\n/v1/voices'
   _globals['_VOICESSERVICE'].methods_by_name['GetVoice']._loaded_options = None
   _globals['_VOICESSERVICE'].methods_by_name['GetVoice']._serialized_options = b'\202\323\344\223\002\025\022\023/v1/{name=voices/*}'
-  _globals['_LISTVOICESREQUEST']._serialized_start=170
-  _globals['_LISTVOICESREQUEST']._serialized_end=240
-  _globals['_LISTVOICESRESPONSE']._serialized_start=242
-  _globals['_LISTVOICESRESPONSE']._serialized_end=325
-  _globals['_GETVOICEREQUEST']._serialized_start=327
-  _globals['_GETVOICEREQUEST']._serialized_end=385
-  _globals['_VOICESSERVICE']._serialized_start=388
-  _globals['_VOICESSERVICE']._serialized_end=601
+  _globals['_VOICESSERVICE'].methods_by_name['CreateVoice']._loaded_options = None
+  _globals['_VOICESSERVICE'].methods_by_name['CreateVoice']._serialized_options = b'\202\323\344\223\002\017\"\n/v1/voices:\001*'
+  _globals['_VOICESSERVICE'].methods_by_name['UploadVoice']._loaded_options = None
+  _globals['_VOICESSERVICE'].methods_by_name['UploadVoice']._serialized_options = b'\202\323\344\223\002\032\"\021/v1/voices:upload:\005audio'
+  _globals['_VOICESSERVICE'].methods_by_name['UpdateVoice']._loaded_options = None
+  _globals['_VOICESSERVICE'].methods_by_name['UpdateVoice']._serialized_options = b'\202\323\344\223\002\"2\031/v1/{voice.name=voices/*}:\005voice'
+  _globals['_VOICESSERVICE'].methods_by_name['DeleteVoice']._loaded_options = None
+  _globals['_VOICESSERVICE'].methods_by_name['DeleteVoice']._serialized_options = b'\202\323\344\223\002\025*\023/v1/{name=voices/*}'
+  _globals['_VOICESSERVICE'].methods_by_name['ExportVoice']._loaded_options = None
+  _globals['_VOICESSERVICE'].methods_by_name['ExportVoice']._serialized_options = b'\202\323\344\223\002\034\022\032/v1/{name=voices/*}:export'
+  _globals['_VOICESSERVICE'].methods_by_name['ImportVoice']._loaded_options = None
+  _globals['_VOICESSERVICE'].methods_by_name['ImportVoice']._serialized_options = b'\202\323\344\223\002\034\"\021/v1/voices:import:\007archive'
+  _globals['_LISTVOICESREQUEST']._serialized_start=260
+  _globals['_LISTVOICESREQUEST']._serialized_end=330
+  _globals['_LISTVOICESRESPONSE']._serialized_start=332
+  _globals['_LISTVOICESRESPONSE']._serialized_end=415
+  _globals['_GETVOICEREQUEST']._serialized_start=417
+  _globals['_GETVOICEREQUEST']._serialized_end=475
+  _globals['_CREATEVOICEREQUEST']._serialized_start=478
+  _globals['_CREATEVOICEREQUEST']._serialized_end=638
+  _globals['_UPLOADVOICEREQUEST']._serialized_start=641
+  _globals['_UPLOADVOICEREQUEST']._serialized_end=823
+  _globals['_UPDATEVOICEREQUEST']._serialized_start=825
+  _globals['_UPDATEVOICEREQUEST']._serialized_end=943
+  _globals['_DELETEVOICEREQUEST']._serialized_start=945
+  _globals['_DELETEVOICEREQUEST']._serialized_end=1006
+  _globals['_EXPORTVOICEREQUEST']._serialized_start=1008
+  _globals['_EXPORTVOICEREQUEST']._serialized_end=1069
+  _globals['_IMPORTVOICEREQUEST']._serialized_start=1071
+  _globals['_IMPORTVOICEREQUEST']._serialized_end=1183
+  _globals['_VOICESSERVICE']._serialized_start=1186
+  _globals['_VOICESSERVICE']._serialized_end=2039
 # @@protoc_insertion_point(module_scope)

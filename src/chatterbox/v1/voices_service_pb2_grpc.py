@@ -5,6 +5,8 @@ import warnings
 
 from chatterbox.v1 import voice_pb2 as chatterbox_dot_v1_dot_voice__pb2
 from chatterbox.v1 import voices_service_pb2 as chatterbox_dot_v1_dot_voices__service__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -27,7 +29,10 @@ if _version_not_supported:
 
 
 class VoicesServiceStub:
-    """Tells which voices there are.
+    """Tells which voices there are, and makes, changes and removes them.
+
+    Servers that share a folder of voices share the voices: what is made on one is there on the others
+    within a second. A call that comes sooner than that may find the old state.
     """
 
     def __init__(self, channel):
@@ -46,10 +51,43 @@ class VoicesServiceStub:
                 request_serializer=chatterbox_dot_v1_dot_voices__service__pb2.GetVoiceRequest.SerializeToString,
                 response_deserializer=chatterbox_dot_v1_dot_voice__pb2.Voice.FromString,
                 _registered_method=True)
+        self.CreateVoice = channel.unary_unary(
+                '/chatterbox.v1.VoicesService/CreateVoice',
+                request_serializer=chatterbox_dot_v1_dot_voices__service__pb2.CreateVoiceRequest.SerializeToString,
+                response_deserializer=chatterbox_dot_v1_dot_voice__pb2.Voice.FromString,
+                _registered_method=True)
+        self.UploadVoice = channel.stream_unary(
+                '/chatterbox.v1.VoicesService/UploadVoice',
+                request_serializer=chatterbox_dot_v1_dot_voices__service__pb2.UploadVoiceRequest.SerializeToString,
+                response_deserializer=chatterbox_dot_v1_dot_voice__pb2.Voice.FromString,
+                _registered_method=True)
+        self.UpdateVoice = channel.unary_unary(
+                '/chatterbox.v1.VoicesService/UpdateVoice',
+                request_serializer=chatterbox_dot_v1_dot_voices__service__pb2.UpdateVoiceRequest.SerializeToString,
+                response_deserializer=chatterbox_dot_v1_dot_voice__pb2.Voice.FromString,
+                _registered_method=True)
+        self.DeleteVoice = channel.unary_unary(
+                '/chatterbox.v1.VoicesService/DeleteVoice',
+                request_serializer=chatterbox_dot_v1_dot_voices__service__pb2.DeleteVoiceRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.ExportVoice = channel.unary_stream(
+                '/chatterbox.v1.VoicesService/ExportVoice',
+                request_serializer=chatterbox_dot_v1_dot_voices__service__pb2.ExportVoiceRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.ImportVoice = channel.stream_unary(
+                '/chatterbox.v1.VoicesService/ImportVoice',
+                request_serializer=chatterbox_dot_v1_dot_voices__service__pb2.ImportVoiceRequest.SerializeToString,
+                response_deserializer=chatterbox_dot_v1_dot_voice__pb2.Voice.FromString,
+                _registered_method=True)
 
 
 class VoicesServiceServicer:
-    """Tells which voices there are.
+    """Tells which voices there are, and makes, changes and removes them.
+
+    Servers that share a folder of voices share the voices: what is made on one is there on the others
+    within a second. A call that comes sooner than that may find the old state.
     """
 
     def ListVoices(self, request, context):
@@ -61,6 +99,56 @@ class VoicesServiceServicer:
 
     def GetVoice(self, request, context):
         """Gets one voice. NOT_FOUND if there is none of that name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateVoice(self, request, context):
+        """Makes a voice from a recording of one person who speaks for 3 to 30 seconds: WAV, MP3, FLAC, Ogg,
+        M4A or WebM. A recording that no good voice can be made from is refused with INVALID_ARGUMENT,
+        a reason such as TOO_SHORT, TOO_NOISY or CLIPPED, and a message that says what to record instead.
+        ALREADY_EXISTS if there is a voice of that id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadVoice(self, request_iterator, context):
+        """`CreateVoice` for recordings that do not fit into one message: the first message holds the
+        fields, every message a piece of the recording. Over REST the body is the recording as it is and
+        the fields are in the query, such as `?voice_id=mia&consent=true`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateVoice(self, request, context):
+        """Changes what is told of a voice. FAILED_PRECONDITION if it is read-only, NOT_FOUND if there is
+        none of that name. Of two changes at once the later one stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteVoice(self, request, context):
+        """Deletes a voice and the recording that it was made from. Streams that speak with it go on to
+        their end. FAILED_PRECONDITION if it is read-only, NOT_FOUND if there is none of that name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportVoice(self, request, context):
+        """Gives out a voice as one file, a ZIP archive that `ImportVoice` takes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportVoice(self, request_iterator, context):
+        """Makes a voice from a file of `ExportVoice`. The first message holds the fields, every message a
+        piece of the file; over REST the body is the file. ALREADY_EXISTS if there is a voice of that id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,6 +167,36 @@ def add_VoicesServiceServicer_to_server(servicer, server):
                     request_deserializer=chatterbox_dot_v1_dot_voices__service__pb2.GetVoiceRequest.FromString,
                     response_serializer=chatterbox_dot_v1_dot_voice__pb2.Voice.SerializeToString,
             ),
+            'CreateVoice': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateVoice,
+                    request_deserializer=chatterbox_dot_v1_dot_voices__service__pb2.CreateVoiceRequest.FromString,
+                    response_serializer=chatterbox_dot_v1_dot_voice__pb2.Voice.SerializeToString,
+            ),
+            'UploadVoice': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadVoice,
+                    request_deserializer=chatterbox_dot_v1_dot_voices__service__pb2.UploadVoiceRequest.FromString,
+                    response_serializer=chatterbox_dot_v1_dot_voice__pb2.Voice.SerializeToString,
+            ),
+            'UpdateVoice': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateVoice,
+                    request_deserializer=chatterbox_dot_v1_dot_voices__service__pb2.UpdateVoiceRequest.FromString,
+                    response_serializer=chatterbox_dot_v1_dot_voice__pb2.Voice.SerializeToString,
+            ),
+            'DeleteVoice': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteVoice,
+                    request_deserializer=chatterbox_dot_v1_dot_voices__service__pb2.DeleteVoiceRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'ExportVoice': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportVoice,
+                    request_deserializer=chatterbox_dot_v1_dot_voices__service__pb2.ExportVoiceRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'ImportVoice': grpc.stream_unary_rpc_method_handler(
+                    servicer.ImportVoice,
+                    request_deserializer=chatterbox_dot_v1_dot_voices__service__pb2.ImportVoiceRequest.FromString,
+                    response_serializer=chatterbox_dot_v1_dot_voice__pb2.Voice.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'chatterbox.v1.VoicesService', rpc_method_handlers)
@@ -88,7 +206,10 @@ def add_VoicesServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class VoicesService:
-    """Tells which voices there are.
+    """Tells which voices there are, and makes, changes and removes them.
+
+    Servers that share a folder of voices share the voices: what is made on one is there on the others
+    within a second. A call that comes sooner than that may find the old state.
     """
 
     @staticmethod
@@ -134,6 +255,168 @@ class VoicesService:
             target,
             '/chatterbox.v1.VoicesService/GetVoice',
             chatterbox_dot_v1_dot_voices__service__pb2.GetVoiceRequest.SerializeToString,
+            chatterbox_dot_v1_dot_voice__pb2.Voice.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateVoice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatterbox.v1.VoicesService/CreateVoice',
+            chatterbox_dot_v1_dot_voices__service__pb2.CreateVoiceRequest.SerializeToString,
+            chatterbox_dot_v1_dot_voice__pb2.Voice.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadVoice(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/chatterbox.v1.VoicesService/UploadVoice',
+            chatterbox_dot_v1_dot_voices__service__pb2.UploadVoiceRequest.SerializeToString,
+            chatterbox_dot_v1_dot_voice__pb2.Voice.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateVoice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatterbox.v1.VoicesService/UpdateVoice',
+            chatterbox_dot_v1_dot_voices__service__pb2.UpdateVoiceRequest.SerializeToString,
+            chatterbox_dot_v1_dot_voice__pb2.Voice.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteVoice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatterbox.v1.VoicesService/DeleteVoice',
+            chatterbox_dot_v1_dot_voices__service__pb2.DeleteVoiceRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportVoice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/chatterbox.v1.VoicesService/ExportVoice',
+            chatterbox_dot_v1_dot_voices__service__pb2.ExportVoiceRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportVoice(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/chatterbox.v1.VoicesService/ImportVoice',
+            chatterbox_dot_v1_dot_voices__service__pb2.ImportVoiceRequest.SerializeToString,
             chatterbox_dot_v1_dot_voice__pb2.Voice.FromString,
             options,
             channel_credentials,

@@ -67,7 +67,7 @@ def _reference(facts: dict[str, Any]) -> Reference:
 
 
 def _written(time_s: float) -> str:
-    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds")
+    return datetime.fromtimestamp(round(time_s, 3), UTC).isoformat(timespec="milliseconds")
 
 
 def _time_s(written: str | None) -> float | None:

@@ -139,21 +139,21 @@ class VoiceLibrary:
         """
         self.check_new(voice.id)
         assert self._store is not None, "checked"
-        now_s = _now_s()
-        kept = replace(voice, created_s=now_s, updated_s=now_s)
-        self._store.create(voice.id, {VOICE_JSON: voice_json(kept), **files})
+        now_s = time.time()
+        facts = voice_json(replace(voice, created_s=now_s, updated_s=now_s))
+        self._store.create(voice.id, {VOICE_JSON: facts, **files})
         self.look()
-        return kept
+        return read_voice(voice.id, facts, is_read_only=False)
 
     def update(self, voice_id: str, changes: Mapping[str, Any]) -> Voice:
         """Change facts of a voice; raises NotFound, ReadOnly, StorageFull or StorageFailed."""
         store = self._find_changeable(voice_id)
         # As it is now, which may be newer than what was seen last.
         voice = read_voice(voice_id, store.read(voice_id, VOICE_JSON), is_read_only=False)
-        changed = replace(voice, **changes, updated_s=_now_s())
-        store.replace(voice_id, VOICE_JSON, voice_json(changed))
+        facts = voice_json(replace(voice, **changes, updated_s=time.time()))
+        store.replace(voice_id, VOICE_JSON, facts)
         self.look()
-        return changed
+        return read_voice(voice_id, facts, is_read_only=False)
 
     def delete(self, voice_id: str) -> None:
         """Remove a voice; raises NotFound, ReadOnly or StorageFailed."""
@@ -252,11 +252,6 @@ class _Shelf:
         except (CheckpointError, StorageFailed) as error:  # it must not hide the others
             log.warning("a voice is passed over: %s", error)
             return error
-
-
-def _now_s() -> float:
-    """The time as it is kept: to the millisecond."""
-    return round(time.time(), 3)
 
 
 def mismatch(voice: Voice, family: str) -> InvalidRequest:

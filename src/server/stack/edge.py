@@ -27,7 +27,7 @@ class EdgeConfig:
     has_reflection: bool = False
     otlp_endpoint: str | None = None  # http://host:port of a collector; no traces without
 
-    max_request_bytes: int = 16 * 1024 * 1024
+    max_request_bytes: int = 33 * 1024 * 1024  # a recording of 32 MiB and what is around it
     max_header_kib: int = 32
     max_header_count: int = 64
     max_connections: int = 10_000

@@ -57,7 +57,7 @@ class EdgeSettings(TlsSettings):
     reflection: bool = Field(default=False, description="whether gRPC reflection is served")
     otlp_endpoint: str | None = Field(default_factory=otlp_endpoint, description=OTLP_ENDPOINT)
     max_request_bytes: Count | None = Field(
-        None, description="size at which a request is refused; 16 MiB by default"
+        None, description="size at which a request is refused; 33 MiB by default"
     )
 
     def edge_config(self) -> EdgeConfig:

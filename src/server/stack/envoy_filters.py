@@ -10,7 +10,9 @@ from server.stack.envoy_types import CORS, HEADER_MUTATION, TRANSCODER, typed
 from server.stack.envoy_web import web_filters
 
 HEALTH_PATH = "/healthz"
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+MAX_RESPONSE_BYTES = 4 * 1024 * 1024
+# A recording of 12 MiB in base64. What is streamed, such as an upload, is never held as a whole.
+MAX_JSON_BYTES = 17 * 1024 * 1024
 
 _FILTERS = "envoy.extensions.filters.http"
 _PUBLIC = ("TextToSpeechService", "VoicesService", "ModelsService", "OpenAIService")
@@ -91,5 +93,6 @@ def _transcoder(config: EdgeConfig) -> dict[str, Any]:
             "preserve_proto_field_names": True,
             "stream_newline_delimited": True,
         },
-        max_response_body_size=MAX_MESSAGE_BYTES,
+        max_request_body_size=MAX_JSON_BYTES,
+        max_response_body_size=MAX_RESPONSE_BYTES,
     )

@@ -82,7 +82,7 @@ def test_fields_have_their_comments_and_types(document: dict[str, Any]) -> None:
     assert "AUDIO_ENCODING_PCM" in schemas["AudioEncoding"]["enum"]
     assert "`AUDIO_ENCODING_PCM`: 16-bit" in schemas["AudioEncoding"]["description"]
     assert schemas["Voice"]["properties"]["models"]["items"] == {"type": "string"}
-    assert schemas["Voice"]["properties"]["display_name"]["readOnly"] is True
+    assert schemas["Voice"]["properties"]["create_time"]["readOnly"] is True
 
 
 def test_errors_are_those_that_the_edge_sends(document: dict[str, Any]) -> None:

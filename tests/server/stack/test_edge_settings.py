@@ -53,12 +53,12 @@ def test_the_example_is_what_its_command_writes(tmp_path: Path) -> None:
 def test_the_limits_told_are_the_limits_set() -> None:
     config: dict[str, Any] = json.loads((DEPLOY / "envoy.json").read_text())
     text = json.dumps(config)
-    assert '"max_request_bytes": 16777216' in text
+    assert '"max_request_bytes": 34603008' in text
     assert '"max_request_headers_kb": 32' in text
     assert '"max_headers_count": 64' in text
     assert '"max_active_downstream_connections": 10000' in text
     assert '"stream_idle_timeout": "120s"' in text
-    for told in ("16 MiB", "32 KiB", "10,000 connections", "120 s"):
+    for told in ("33 MiB", "32 KiB", "10,000 connections", "120 s"):
         assert told in README
 
 
