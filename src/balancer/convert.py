@@ -50,7 +50,7 @@ def balancer_message(totals: Totals, *, active: int, waiting: int) -> Balancer:
             failed_calls=totals.failures,
             refused_calls=totals.refused,
             retries=totals.retries,
-            lost_streams=totals.lost,
+            lost_streams=totals.broken,
             resumed_streams=totals.resumes,
         ),
         version=__version__,

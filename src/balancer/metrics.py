@@ -21,7 +21,7 @@ class Totals:
     failures: int = 0
     refused: int = 0
     retries: int = 0
-    lost: int = 0
+    broken: int = 0
     resumes: int = 0
 
 
@@ -39,6 +39,9 @@ class BalancerMetrics:
         self._refused = counter("refused", "Calls for which there was no backend or no room.")
         self._picks = counter("picks", "Attempts sent to a backend.", "backend")
         self._retries = counter("retries", "Further attempts after a backend failed.", "backend")
+        self._broken = counter(
+            "broken_streams", "Streams that broke off, since their backend was lost."
+        )
         self._lost = counter("lost_streams", "Calls lost in mid-stream with a backend.", "backend")
         self._resumes = counter("resumes", "Streams that went on elsewhere.", "backend")
         self._ejections = counter("ejections", "Times a backend was left alone.", "backend")
@@ -75,12 +78,16 @@ class BalancerMetrics:
     def lost(self, address: str) -> None:
         """A backend vanished in the middle of its answer."""
         self._lost.labels(address).inc()
-        self.totals.lost += 1
 
     def resumed(self, address: str) -> None:
         """A backend was lost in the middle of an answer, and another is to go on with it."""
         self._resumes.labels(address).inc()
         self.totals.resumes += 1
+
+    def broke_off(self) -> None:
+        """A client saw an answer end, since its backend was lost and no other could go on."""
+        self._broken.inc()
+        self.totals.broken += 1
 
     def ejected(self, address: str) -> None:
         """A backend is left alone for a while."""

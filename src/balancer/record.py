@@ -8,6 +8,7 @@ import structlog
 
 from balancer.metadata import Metadata
 from balancer.metrics import BalancerMetrics
+from chatterbox.errors import BackendLost
 from chatterbox.process.tracing import Span
 
 log = structlog.get_logger("balancer.calls")
@@ -55,6 +56,8 @@ class CallRecord:
         metrics.ended(self.code.name, self.duration_s)
         if self.first_message_s is not None:
             metrics.began(self.first_message_s)
+            if self.reason == BackendLost.reason:
+                metrics.broke_off()
         figures = {
             "reason": self.reason,
             "deadline_s": self.deadline_s,

@@ -132,3 +132,23 @@ async def test_figures_leave_with_their_backend(
         seen = await metrics_of(balancer)
     assert not [key for key in seen if backend.address in key]
     assert [key for key in seen if other.address in key]
+
+
+async def test_a_stream_that_breaks_off_is_counted(
+    balance: Any, scripted: Any, connect: Any
+) -> None:
+    async with (
+        scripted.running() as backend,
+        balance(backend, metrics_port=0) as balancer,
+        connect(balancer.address) as client,
+    ):
+        call = client.call()
+        await call.write(b"a")
+        await call.read()
+        assert (await metrics_of(balancer))["broken_streams_total",] == 0
+        await backend.stop()
+        with pytest.raises(grpc.aio.AioRpcError, match="was lost"):
+            await call.read()
+        seen = await metrics_of(balancer)
+    assert seen["broken_streams_total",] == 1
+    assert seen["lost_streams_total", backend.address] == 1
