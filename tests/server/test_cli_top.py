@@ -43,11 +43,13 @@ def stopped(process: subprocess.Popen[str]) -> None:
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     process, address = started("chatterbox-server", "--engine", "tone")
-    with grpc.insecure_channel(address) as channel:
-        request = pb.SynthesizeRequest(input=pb.SynthesisInput(text=TEXT))
-        list(TextToSpeechServiceStub(channel).Synthesize(request, timeout=20))
-    yield address
-    stopped(process)
+    try:
+        with grpc.insecure_channel(address) as channel:
+            request = pb.SynthesizeRequest(input=pb.SynthesisInput(text=TEXT))
+            list(TextToSpeechServiceStub(channel).Synthesize(request, timeout=20))
+        yield address
+    finally:
+        stopped(process)
 
 
 @pytest.fixture(scope="module")
