@@ -109,7 +109,7 @@ def _read(source: str, *, is_url: bool) -> PublicKeys:
         raise ConfigError(f"{source} is larger than {MAX_BYTES} bytes")
     try:
         found = jwt.PyJWKSet.from_json(data.decode()).keys
-    except (ValueError, AttributeError, jwt.PyJWTError) as error:
+    except (ValueError, AttributeError, RecursionError, jwt.PyJWTError) as error:
         raise ConfigError(f"{source} is not a JSON Web Key Set: {error}") from None
     usable = {
         key.key_id or "": key

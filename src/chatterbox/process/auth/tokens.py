@@ -26,7 +26,7 @@ class TokenVerifier:
             claims = self._claims(token, await self._key_of(token))
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("this token has expired", reason="EXPIRED_TOKEN") from None
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, RecursionError) as error:  # of JSON in JSON in JSON
             raise Unauthenticated(
                 f"this token is not valid: {error}", reason="INVALID_TOKEN"
             ) from None
@@ -41,7 +41,8 @@ class TokenVerifier:
         if len(token) > MAX_CHARACTERS:
             raise jwt.InvalidTokenError("it is too long")
         header = jwt.get_unverified_header(token)
-        if header.get("alg") not in ALGORITHMS:  # before anything is fetched for its sake
+        algorithm = header.get("alg")
+        if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
             raise jwt.InvalidAlgorithmError("its algorithm is not allowed")
         key = await self._keys.find(header.get("kid"))
         if key is None:

@@ -1,6 +1,7 @@
 """Tokens that are taken, and all the ways in which they are not."""
 
 import hmac
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from jwt.utils import base64url_encode
 
 from chatterbox.errors import Unauthenticated
@@ -121,6 +124,63 @@ async def test_a_changed_token_is_refused(verifier: TokenVerifier, issuer: Any) 
     head, _, signature = issuer.token().split(".")
     body = issuer.token(scope="chatterbox.admin").split(".")[1]
     await refusal(verifier, f"{head}.{body}.{signature}")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+headers = st.fixed_dictionaries(
+    {"alg": st.sampled_from(["ES256", "RS256", "EdDSA"]) | json_values},
+    optional={"kid": st.sampled_from(["ES256", "RS256"]) | json_values, "crit": json_values},
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    header=headers | json_values, body=json_values | st.binary(), signature=st.binary(max_size=80)
+)
+async def test_whatever_is_sent_the_answer_is_a_refusal(
+    verifier: TokenVerifier, header: Any, body: Any, signature: bytes
+) -> None:
+    parts = [
+        json.dumps(header).encode(),
+        body if isinstance(body, bytes) else json.dumps(body).encode(),
+        signature,
+    ]
+    with pytest.raises(Unauthenticated):
+        await verifier.caller_of(".".join(base64url_encode(part).decode() for part in parts))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [{"jku": "https://foe.example"}, {"jwk": {"kty": "oct"}}, {"x5u": "https://foe.example"}],
+)
+async def test_a_header_brings_no_key_of_its_own(
+    verifier: TokenVerifier, issuer: Any, header: dict[str, Any]
+) -> None:
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    claims = jwt.decode(issuer.token(), options={"verify_signature": False})
+    for kid in ({"kid": "ES256"}, {}):
+        forged = jwt.encode(claims, stranger, algorithm="ES256", headers=header | kid)
+        await refusal(verifier, forged)
+
+
+async def test_what_must_be_understood_and_is_not_is_refused(
+    verifier: TokenVerifier, issuer: Any
+) -> None:
+    claims = jwt.decode(issuer.token(), options={"verify_signature": False})
+    headers = {"kid": "ES256", "crit": ["purpose"], "purpose": "mail"}
+    strict = jwt.encode(claims, issuer.keys["ES256"], algorithm="ES256", headers=headers)
+    assert "extension" in (await refusal(verifier, strict)).message
+
+
+async def test_json_without_end_is_refused(verifier: TokenVerifier) -> None:
+    deep = base64url_encode(b"[" * 5_000).decode()
+    assert (await refusal(verifier, f"{deep}.e30.AAAA")).reason == "INVALID_TOKEN"
 
 
 @pytest.mark.parametrize(
