@@ -35,6 +35,7 @@ class CallRecord:
         match event:
             case Started():
                 self.span.note(model=event.model, voice=event.voice)
+                self.span.happened("accepted")
             case Audio(clip=clip):
                 if self.time_to_first_audio_s is None:
                     self.time_to_first_audio_s = self.duration_s

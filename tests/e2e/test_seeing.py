@@ -81,7 +81,7 @@ def test_a_rest_request_is_one_trace_under_its_callers(traced: Any, collector: A
     assert (told["voice"], told["model"], told["underruns"]) == ("alto", "tone", 0)
     assert 0 < told["ttfa_s"] < told["audio_s"]
     assert told["rpc.response.status_code"] == "OK"
-    assert served.events == ("first audio",)
+    assert served.events == ("accepted", "first audio")
 
 
 def test_a_grpc_call_begins_a_trace_where_it_has_none(traced: Any, collector: Any) -> None:
