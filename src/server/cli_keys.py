@@ -31,7 +31,10 @@ keys = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 File = Annotated[
     Path,
     typer.Option(
-        "--file", envvar="CHATTERBOX_KEYS", help="The file of keys, which servers get as --keys."
+        # Not CHATTERBOX_KEYS, by which a model server would ask for them, too.
+        "--file",
+        envvar="CHATTERBOX_KEY_FILE",
+        help="The file of keys, which servers get as --keys.",
     ),
 ]
 DEFAULT_FILE = Path("keys.json")

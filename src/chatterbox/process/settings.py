@@ -51,7 +51,7 @@ def parse(
         f"{_flag(example)} is {prefix}{example.upper()}.",
         allow_abbrev=False,
     )
-    for name, field in kind.model_fields.items():
+    for name, field in _own_first(kind):
         # A switch may stand alone: --reflection is --reflection true.
         alone: dict[str, Any] = {"nargs": "?", "const": "true"} if _is_switch(field) else {}
         parser.add_argument(
@@ -77,6 +77,11 @@ def _first_problem(error: ValidationError) -> str:
     problem = error.errors(include_url=False)[0]
     name = str(problem["loc"][0]) if problem["loc"] else ""
     return f"{_flag(name)}: {problem['msg']}, got {problem['input']!r}"
+
+
+def _own_first(kind: type[BaseSettings]) -> list[tuple[str, FieldInfo]]:
+    """What is inherited, such as TLS, is not what somebody looks for first."""
+    return sorted(kind.model_fields.items(), key=lambda item: item[0] not in kind.__annotations__)
 
 
 def _flag(name: str) -> str:
