@@ -1,35 +1,70 @@
-"""Where `chatterbox say` puts the sound: a WAV file, or a pipe as it comes."""
+"""Where `chatterbox say` puts the sound: a file, or a pipe as it comes."""
 
 import os
 import struct
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from chatterbox.errors import InvalidRequest
+from chatterbox.v1 import synthesis_pb2 as pb
 
 HEADER_BYTES = 44
-OTHER_FORMATS = {".mp3", ".ogg", ".opus", ".flac", ".m4a", ".aac", ".raw", ".pcm"}
+
+FORMATS: Final = {
+    "wav": pb.AUDIO_ENCODING_LINEAR16,
+    "pcm": pb.AUDIO_ENCODING_PCM,
+    "flac": pb.AUDIO_ENCODING_FLAC,
+    "opus": pb.AUDIO_ENCODING_OGG_OPUS,
+    "mp3": pb.AUDIO_ENCODING_MP3,
+    "mulaw": pb.AUDIO_ENCODING_MULAW,
+    "alaw": pb.AUDIO_ENCODING_ALAW,
+}
+"""By the name on the command line."""
+
+_SUFFIXES: Final = {
+    ".wav": "wav",
+    ".pcm": "pcm",
+    ".raw": "pcm",
+    ".flac": "flac",
+    ".opus": "opus",
+    ".ogg": "opus",
+    ".mp3": "mp3",
+    ".ul": "mulaw",
+    ".al": "alaw",
+}
+_NOT_WRITTEN: Final = {".m4a", ".aac", ".mp4", ".wma", ".webm", ".aiff", ".aif"}
 
 
-class WavOutput:
-    """A WAV as it streams from the server, header first; sizes are filled in where one can seek.
+def format_of(place: str, wanted: str | None) -> str:
+    """The format asked for, or else that of the file's name; raises InvalidRequest."""
+    if wanted is not None:
+        if wanted not in FORMATS:
+            raise InvalidRequest(f"a format is one of {', '.join(FORMATS)}, got {wanted[:40]!r}")
+        return wanted
+    suffix = Path(place).suffix.lower()
+    if suffix in _NOT_WRITTEN:
+        raise InvalidRequest(f"{suffix} is not written; {', '.join(FORMATS)} are")
+    return _SUFFIXES.get(suffix, "wav")
+
+
+class SoundOutput:
+    """Sound as it streams from the server; a WAV gets its sizes where one can go back.
 
     Made early, to refuse a wrong place before anything is spoken (InvalidRequest); entered when
     there is something to write. A file that could not be completed is removed.
     """
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, *, is_wav: bool) -> None:
         self._path = None if place == "-" else Path(place)
+        self._is_wav = is_wav
         self._bytes = 0
         if self._path is None:
             if sys.stdout.isatty():
                 raise InvalidRequest("sound is not for a terminal; use -o FILE or a pipe")
             self._is_regular = False
             return
-        if self._path.suffix.lower() in OTHER_FORMATS:
-            raise InvalidRequest(f"only WAV is written, not {self._path.suffix}")
         if not self._path.absolute().parent.is_dir():
             raise InvalidRequest(f"cannot write {place}: there is no folder {self._path.parent}")
         # A device or a named pipe is written to, but neither sought in nor removed.
@@ -56,7 +91,7 @@ class WavOutput:
     ) -> None:
         if self._path is None:
             return
-        if error is None and self._is_regular and self._bytes >= HEADER_BYTES:
+        if error is None and self._is_regular and self._is_wav and self._bytes >= HEADER_BYTES:
             self._fill_in_sizes()
         self._file.close()
         if error is not None and self._is_regular:

@@ -17,9 +17,9 @@ class Report:
         if progress is not None:
             self._task = progress.add_task("speaking", total=expected_s, spoken="0.0 s")
 
-    def spoke(self, seconds: float) -> None:
-        """Add to the bar."""
-        self._audio_s += seconds
+    def spoke_until(self, seconds: float) -> None:
+        """Move the bar to where the audio is."""
+        self._audio_s = seconds
         if self._progress is not None:
             self._progress.update(
                 self._task, completed=self._audio_s, spoken=f"{self._audio_s:.1f} s"

@@ -1,4 +1,4 @@
-"""`chatterbox say`: speak a text into a WAV file or a pipe."""
+"""`chatterbox say`: speak a text into a file or a pipe."""
 
 import asyncio
 import codecs
@@ -8,18 +8,20 @@ import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any, TypeVar
 
 import grpc
-import typer
+from google.protobuf.message import Message as ProtoMessage
 
 from chatterbox.errors import InvalidRequest
 from chatterbox.speech import MAX_TEXT_CHARACTERS
 from chatterbox.v1 import synthesis_pb2 as pb
 from chatterbox.v1.text_to_speech_service_pb2_grpc import TextToSpeechServiceStub
+from server import cli_say_options as told
 from server.cli_access import Access, ApiKey, TlsCa
 from server.cli_connection import connected
-from server.cli_output import WavOutput, silence_stdout
+from server.cli_lists import Server
+from server.cli_output import FORMATS, SoundOutput, format_of, silence_stdout
 from server.cli_progress import Report, progress_bar
 
 CHARACTERS_PER_SECOND = 15  # of English read aloud; only the progress bar relies on it
@@ -30,6 +32,7 @@ Call = (
     | grpc.aio.StreamStreamCall[pb.StreamingSynthesizeRequest, pb.StreamingSynthesizeResponse]
 )
 Responses = AsyncIterator[pb.StreamingSynthesizeResponse]
+Message = TypeVar("Message", bound=ProtoMessage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,53 +41,49 @@ class Speech:
 
     text: str
     voice: pb.VoiceSelection
+    audio: pb.AudioConfig
     options: pb.SynthesisOptions
+    pronunciations: tuple[pb.CustomPronunciation, ...] = ()
 
     def call(self, channel: grpc.aio.Channel) -> Call:
         """The call that speaks it."""
         stub = TextToSpeechServiceStub(channel)
-        audio = pb.AudioConfig(audio_encoding=pb.AUDIO_ENCODING_LINEAR16)
+        how: dict[str, Any] = {
+            "voice": self.voice,
+            "audio_config": self.audio,
+            "options": self.options,
+            "pronunciations": self.pronunciations,
+        }
         if self.text == "-":
-            config = pb.StreamingSynthesizeConfig(
-                voice=self.voice, audio_config=audio, options=self.options
-            )
-            return stub.StreamingSynthesize(_live_requests(config))
-        request = pb.SynthesizeRequest(
-            input=pb.SynthesisInput(text=self.text),
-            voice=self.voice,
-            audio_config=audio,
-            options=self.options,
-        )
-        return stub.Synthesize(request)
+            return stub.StreamingSynthesize(_live_requests(pb.StreamingSynthesizeConfig(**how)))
+        text = pb.SynthesisInput(text=self.text)
+        return stub.Synthesize(pb.SynthesizeRequest(input=text, **how))
 
 
 def say(  # noqa: PLR0913  # one parameter per option: so typer wants it
-    text: Annotated[str, typer.Argument(help="What to say; - reads it from standard input.")],
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="WAV file to write; - streams to a pipe.")
-    ] = "speech.wav",
-    voice: Annotated[str | None, typer.Option(help="Voice, such as ada.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model, such as tiny.")] = None,
-    language: Annotated[str | None, typer.Option(help="Language of the text, such as en.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same audio.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="0 to 5; higher is livelier.")] = None,
-    exaggeration: Annotated[float | None, typer.Option(help="0 to 2; 0.5 is neutral.")] = None,
-    cfg_weight: Annotated[float | None, typer.Option(help="0 to 1; weight of guidance.")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Above 0, at most 1.")] = None,
-    top_k: Annotated[int | None, typer.Option(help="0 is off.")] = None,
-    min_p: Annotated[float | None, typer.Option(help="0 to 1.")] = None,
-    repetition_penalty: Annotated[float | None, typer.Option(help="1 to 5; 1 is off.")] = None,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            envvar="CHATTERBOX_SERVER",
-            help="Address of a server; by default the one on this machine, or a temporary one.",
-        ),
-    ] = None,
+    text: told.Text,
+    output: told.Output = "speech.wav",
+    voice: told.Voice = None,
+    model: told.Model = None,
+    language: told.Language = None,
+    audio_format: told.Format = None,
+    rate: told.Rate = None,
+    speaking_rate: told.SpeakingRate = None,
+    gain: told.Gain = None,
+    pronounce: told.Pronounce = None,
+    seed: told.Seed = None,
+    temperature: told.Temperature = None,
+    exaggeration: told.Exaggeration = None,
+    cfg_weight: told.CfgWeight = None,
+    top_p: told.TopP = None,
+    top_k: told.TopK = None,
+    min_p: told.MinP = None,
+    repetition_penalty: told.RepetitionPenalty = None,
+    server: Server = None,
     api_key: ApiKey = None,
     tls_ca: TlsCa = None,
 ) -> None:
-    """Speak a text into a WAV file or a pipe."""
+    """Speak a text into a file or a pipe."""
     options = {
         "seed": seed,
         "temperature": temperature,
@@ -102,7 +101,15 @@ def say(  # noqa: PLR0913  # one parameter per option: so typer wants it
             model=_resource("models", model),
             language_code=language or "",
         ),
-        options=_options({name: value for name, value in options.items() if value is not None}),
+        audio=_made(
+            pb.AudioConfig,
+            audio_encoding=FORMATS[format_of(output, audio_format)],
+            sample_rate_hertz=rate,
+            speaking_rate=speaking_rate,
+            volume_gain_db=gain,
+        ),
+        options=_made(pb.SynthesisOptions, **options),
+        pronunciations=tuple(_pronunciation(each) for each in pronounce or ()),
     )
     try:
         asyncio.run(_say(speech, output, server, Access(api_key=api_key, tls_ca=tls_ca)))
@@ -114,15 +121,24 @@ def _resource(collection: str, name: str | None) -> str:
     return "" if name is None else f"{collection}/{name.removeprefix(collection + '/')}"
 
 
-def _options(values: dict[str, Any]) -> pb.SynthesisOptions:
+def _made(kind: type[Message], **values: Any) -> Message:
+    """A message of what is set."""
     try:
-        return pb.SynthesisOptions(**values)
+        return kind(**{name: value for name, value in values.items() if value is not None})
     except ValueError as error:  # a number that does not fit its field
         raise InvalidRequest(f"an option is out of range: {error}") from error
 
 
+def _pronunciation(written: str) -> pb.CustomPronunciation:
+    phrase, equals, spoken_as = written.partition("=")
+    if not equals:
+        raise InvalidRequest(f"a pronunciation looks like WORD=SPOKEN, got {written[:80]!r}")
+    return pb.CustomPronunciation(phrase=phrase, spoken_as=spoken_as)
+
+
 async def _say(speech: Speech, place: str, server: str | None, access: Access) -> None:
-    output = WavOutput(place)
+    is_wav = speech.audio.audio_encoding == pb.AUDIO_ENCODING_LINEAR16
+    output = SoundOutput(place, is_wav=is_wav)
     expected_s = None if speech.text == "-" else len(speech.text) / CHARACTERS_PER_SECOND
     async with connected(server, access) as channel:
         call = speech.call(channel)
@@ -130,22 +146,19 @@ async def _say(speech: Speech, place: str, server: str | None, access: Access) -
             responses = call.__aiter__()
             first = await anext(responses)  # a refusal comes here, before anything is written
             with output, progress_bar(expected_s) as report:
-                summary = await _save(first.started, responses, output, report)
+                summary = await _save(responses, output, report)
         finally:
             call.cancel()  # harmless when it is over
     _tell(summary, first.started, place)
 
 
-async def _save(
-    started: pb.SynthesisStarted, responses: Responses, output: WavOutput, report: Report
-) -> pb.SynthesisSummary:
-    bytes_per_second = 2 * started.sample_rate_hertz
+async def _save(responses: Responses, output: SoundOutput, report: Report) -> pb.SynthesisSummary:
     summary = pb.SynthesisSummary()
     async for response in responses:
         match response.WhichOneof("streaming_response"):
             case "audio":
                 output.write(response.audio.audio_content)
-                report.spoke(len(response.audio.audio_content) / bytes_per_second)
+                report.spoke_until(response.audio.offset.ToTimedelta().total_seconds())
             case "warning":
                 report.warn(response.warning.message)
             case "summary":

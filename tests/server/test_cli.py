@@ -80,6 +80,32 @@ def test_say_streams_the_same_sound_to_a_pipe(tmp_path: Path) -> None:
     assert b"RTF" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "begins"),
+    [
+        ("a.mp3", [], b"\xff\xf3"),
+        ("a.ogg", ["--rate", "16000"], b"OggS"),
+        ("a.flac", ["--speaking-rate", "1.5"], b"fLaC"),
+        ("a", ["--format", "flac", "--gain", "-6"], b"fLaC"),
+        ("a.txt", [], b"RIFF"),
+    ],
+)
+def test_say_writes_what_the_name_or_the_format_says(
+    tmp_path: Path, name: str, options: list[str], begins: bytes
+) -> None:
+    assert run(["say", TEXT, "-o", name, *options]) == 0
+    data = (tmp_path / name).read_bytes()
+    assert data[: len(begins)] == begins
+    assert len(data) > 5_000
+
+
+def test_a_telephone_gets_a_byte_a_sample(tmp_path: Path) -> None:
+    assert run(["say", TEXT, "-o", "a.wav", "--seed", "3"]) == 0
+    assert run(["say", TEXT, "-o", "a.ul", "--rate", "8000", "--seed", "3"]) == 0
+    seconds = len(samples(tmp_path / "a.wav")) / 48_000
+    assert len((tmp_path / "a.ul").read_bytes()) == pytest.approx(seconds * 8_000, abs=2)
+
+
 def test_say_speaks_standard_input(tmp_path: Path) -> None:
     done = piped("say", "-", "-o", "out.wav", given="One. Zwei, fünf.\nSix".encode())
     assert done.returncode == 0, done.stderr
@@ -133,7 +159,13 @@ def test_a_reader_who_leaves_the_pipe_is_no_error() -> None:
         (["say", "Hello.", "--top-k", str(2**40)], "range"),
         (["say", "Hello.", "-o", "no/such/folder/a.wav"], "no/such/folder"),
         (["say", "Hello.", "-o", "."], "cannot write"),
-        (["say", "Hello.", "-o", "a.mp3"], ".mp3"),
+        (["say", "Hello.", "-o", "a.m4a"], ".m4a"),
+        (["say", "Hello.", "--format", "wma"], "wma"),
+        (["say", "Hello.", "--rate", "44000"], "44000 Hz"),
+        (["say", "Hello.", "--format", "opus", "--rate", "44100"], "opus at 44100 Hz"),
+        (["say", "Hello.", "--speaking-rate", "3"], "speaking_rate"),
+        (["say", "Hello.", "--gain", "17"], "volume_gain_db"),
+        (["say", "Hello.", "--pronounce", "Hello"], "WORD=SPOKEN"),
         (["say", "Hello.", "--server", "127.0.0.1:1"], "127.0.0.1:1"),
         (["say", "Hello.", "--loudly"], "--loudly"),
         (["sing"], "sing"),
