@@ -12,6 +12,7 @@ import structlog
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
+from chatterbox.audio.decode import Decoder
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.protocol import Engine
 from chatterbox.engine.tone import ToneEngine
@@ -30,6 +31,7 @@ from chatterbox.v1 import (
     openai_service_pb2,
     text_to_speech_service_pb2,
     voices_service_pb2,
+    watermark_service_pb2,
 )
 from chatterbox.v1.models_service_pb2_grpc import add_ModelsServiceServicer_to_server
 from chatterbox.v1.openai_service_pb2_grpc import add_OpenAIServiceServicer_to_server
@@ -37,6 +39,7 @@ from chatterbox.v1.text_to_speech_service_pb2_grpc import (
     add_TextToSpeechServiceServicer_to_server,
 )
 from chatterbox.v1.voices_service_pb2_grpc import add_VoicesServiceServicer_to_server
+from chatterbox.v1.watermark_service_pb2_grpc import add_WatermarkServiceServicer_to_server
 from chatterbox.voices.folder_store import FolderStore, user_voices
 from chatterbox.voices.library import VoiceLibrary, bundled_voices
 from chatterbox.worker.v1.worker_service_pb2_grpc import add_WorkerServiceServicer_to_server
@@ -50,6 +53,7 @@ from server.settings import ServerSettings
 from server.speech import TextToSpeechService
 from server.totals import Totals
 from server.voices import VoicesService
+from server.watermark import WatermarkService, watermark_of
 from server.worker import WorkerService, load_message
 
 # From the descriptors, which reflection shows only if their modules are loaded.
@@ -60,6 +64,7 @@ SERVICES = tuple(
         voices_service_pb2,
         models_service_pb2,
         openai_service_pb2,
+        watermark_service_pb2,
     )
     for service in module.DESCRIPTOR.services_by_name.values()
 )
@@ -203,18 +208,22 @@ def _add_services(
     totals: Totals,
 ) -> None:
     engine, voices = synthesizer.engine, synthesizer.voices
+    marker = watermark_of(settings)
     add_TextToSpeechServiceServicer_to_server(
         TextToSpeechService(
             synthesizer,
             admission,
             idle_timeout_s=settings.idle_timeout_s,
+            marker=marker,
             resume_key=resume_key(settings.resume_key_file),
         ),
         server,
     )
     add_VoicesServiceServicer_to_server(VoicesService(voices, engine), server)
     add_ModelsServiceServicer_to_server(ModelsService(engine), server)
-    add_OpenAIServiceServicer_to_server(OpenAIService(synthesizer, admission), server)
+    openai = OpenAIService(synthesizer, admission, marker=marker)
+    add_OpenAIServiceServicer_to_server(openai, server)
+    add_WatermarkServiceServicer_to_server(WatermarkService(Decoder()), server)
     worker = WorkerService(lambda: load_message(engine, admission, voices, totals))
     add_WorkerServiceServicer_to_server(worker, server)
     if settings.serves_reflection:

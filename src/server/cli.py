@@ -16,6 +16,7 @@ from server.cli_keys import keys
 from server.cli_lists import models, voices
 from server.cli_say import say
 from server.cli_top import top
+from server.cli_watermark import watermark
 
 PROGRAM = "chatterbox"
 FAILURE_EXIT = 2
@@ -35,6 +36,7 @@ app.command()(evaluate)
 app.command()(bench)
 app.command()(certs)
 app.add_typer(keys, name="keys")
+app.add_typer(watermark, name="watermark")
 
 
 # The flags of these have one home, their settings, and so has their help.

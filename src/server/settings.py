@@ -57,6 +57,10 @@ class ServerSettings(AuthSettings, TlsSettings):
         "share them; one of the user's by default",
     )
 
+    watermark: bool = Field(
+        True, description="mark speech as synthetic, inaudibly; --no-watermark does not"
+    )
+
     slots: Count = Field(8, description="utterances decoded together")
     max_waiting: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         32, description="streams that may wait for their turn"

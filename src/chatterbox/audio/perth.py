@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from chatterbox.errors import ConfigError
 
@@ -82,6 +83,9 @@ def load_perth() -> Perth:
     path = _weights_path()
     if path is None:
         raise ConfigError("watermarks need the package resemble-perth: pip install '.[engine]'")
+    # Small products: a second thread of numpy's BLAS would spin for the first one's scraps, and take
+    # a core from the models, whose own threads this does not touch. For the life of the process.
+    ThreadpoolController().select(internal_api="openblas").limit(limits=1)
     import torch  # reads the file, no more
 
     state = torch.load(path, map_location="cpu", weights_only=True)["model"]

@@ -42,7 +42,7 @@ class Resampler:
         # One product per block, all of one shape: BLAS rounds by shape.
         blocks = np.matmul(windows[:, None, :].astype(np.float64), self._kernel)
         self._held = self._held[count * self.hop :]
-        ready = blocks.reshape(-1).astype(np.float32)
+        ready: Samples = blocks.reshape(-1).astype(np.float32)
         self._given += len(ready)
         return ready
 

@@ -62,6 +62,16 @@ def parse(
             default=argparse.SUPPRESS,
             **alone,
         )
+        if alone and field.default is True:
+            opposite = _flag(f"no_{name}")
+            parser.add_argument(
+                opposite,
+                dest=name,
+                action="store_const",
+                const="false",
+                default=argparse.SUPPRESS,
+                help=f"the same as {_flag(name)} false",
+            )
     return load(kind, **vars(parser.parse_args(arguments)))
 
 

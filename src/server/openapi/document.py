@@ -12,7 +12,13 @@ from server.openapi.schemas import Schemas, short_name
 DISTRIBUTION = "chatterbox-service"
 PUBLIC_SERVICES = tuple(
     f"chatterbox.v1.{name}"
-    for name in ("TextToSpeechService", "VoicesService", "ModelsService", "OpenAIService")
+    for name in (
+        "TextToSpeechService",
+        "VoicesService",
+        "ModelsService",
+        "WatermarkService",
+        "OpenAIService",
+    )
 )
 ADMIN_SERVICE = "chatterbox.v1.AdminService"
 _INTRODUCTION = """\

@@ -15,7 +15,13 @@ MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 MAX_JSON_BYTES = 17 * 1024 * 1024
 
 _FILTERS = "envoy.extensions.filters.http"
-_PUBLIC = ("TextToSpeechService", "VoicesService", "ModelsService", "OpenAIService")
+_PUBLIC = (
+    "TextToSpeechService",
+    "VoicesService",
+    "ModelsService",
+    "WatermarkService",
+    "OpenAIService",
+)
 
 
 def http_filters(config: EdgeConfig) -> list[dict[str, Any]]:
