@@ -56,6 +56,17 @@ def test_what_was_written_is_read(key_file: Path, make_key: Any) -> None:
     assert holder.limits == Limits(max_streams=3, characters_per_minute=60)
 
 
+def test_the_limits_of_one_caller_are_not_those_of_a_balancer(
+    key_file: Path, make_key: Any
+) -> None:
+    make_key("a balancer", role=Role.BALANCER)
+    make_key("a small one", role=Role.BALANCER, max_streams=8)
+    plain, small = read_keys(key_file).values()
+    defaults = Limits(max_streams=1, characters_per_minute=60)
+    assert plain.caller(defaults).limits == Limits()
+    assert small.caller(defaults).limits == Limits(max_streams=8)
+
+
 def test_a_change_that_fails_changes_nothing(key_file: Path, make_key: Any) -> None:
     make_key()
     before = key_file.read_text()
