@@ -9,6 +9,7 @@ import { createRender, type RenderedSpeech, type SoundFormat } from './sound-fil
 import { SoundStream } from './sound-stream.js';
 import { type SpeakRequest, synthesizeRequest } from './speak-request.js';
 import { type Speech, speechEvents } from './speech.js';
+import { type ImportVoice, importOverGrpc } from './voice-archive.js';
 import { createVoices, type Voices } from './voices.js';
 
 export interface ChatterboxOptions {
@@ -39,17 +40,21 @@ export interface Chatterbox {
 }
 
 /** A client that calls over `transport`. */
-export function chatterboxOver(transport: Transport, caller: Caller): Chatterbox {
+export function chatterboxOver(
+  transport: Transport,
+  caller: Caller,
+  importVoice: ImportVoice = importOverGrpc(transport, caller),
+): Chatterbox {
   const client = createClient(TextToSpeechService, transport);
   return {
     speak: (request, options = {}) =>
       new SoundStream(async function* call(signal) {
-        const message = synthesizeRequest(request);
+        const message = await synthesizeRequest(request);
         const connect = await caller.connectOptions({ ...options, signal });
         yield* speechEvents(client.synthesize(message, connect));
       }, options.signal),
     render: createRender(transport, caller),
-    voices: createVoices(transport, caller),
+    voices: createVoices(transport, caller, importVoice),
     models: createModels(transport, caller),
     cluster: createCluster(transport, caller),
   };

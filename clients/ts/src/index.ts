@@ -4,12 +4,15 @@ import { createGrpcWebTransport } from '@connectrpc/connect-web';
 import { Caller } from './call.js';
 import { type Chatterbox, type ChatterboxOptions, chatterboxOver } from './chatterbox.js';
 import { failure } from './errors.js';
+import { importOverRest } from './voice-archive.js';
 
 /** A client for the service at `baseUrl`. */
 export function createChatterbox(options: ChatterboxOptions = {}): Chatterbox {
-  const transport =
-    options.transport ?? createGrpcWebTransport({ baseUrl: options.baseUrl ?? pageOrigin() });
-  return chatterboxOver(transport, new Caller(options.apiKey));
+  const caller = new Caller(options.apiKey);
+  if (options.transport !== undefined) return chatterboxOver(options.transport, caller);
+  const baseUrl = options.baseUrl ?? pageOrigin();
+  const transport = createGrpcWebTransport({ baseUrl });
+  return chatterboxOver(transport, caller, importOverRest(baseUrl, caller));
 }
 
 function pageOrigin(): string {

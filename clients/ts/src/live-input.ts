@@ -48,7 +48,7 @@ export async function* liveRequests(
   };
   // What the source says to its end interests nobody by then.
   signal.addEventListener('abort', () => void close().catch(() => undefined), { once: true });
-  yield configRequest(settings);
+  yield await configRequest(settings);
   for (;;) {
     const { done, value } = await source.next().catch((reason: unknown) => {
       fail(reason);
@@ -59,14 +59,17 @@ export async function* liveRequests(
   }
 }
 
-function configRequest({
+async function configRequest({
   maxBufferDelayMs,
   ...settings
-}: LiveSettings): StreamingSynthesizeRequest {
+}: LiveSettings): Promise<StreamingSynthesizeRequest> {
   const delay =
     maxBufferDelayMs === undefined ? {} : { maxBufferDelay: durationOf(maxBufferDelayMs) };
   return create(StreamingSynthesizeRequestSchema, {
-    streamingRequest: { case: 'streamingConfig', value: { ...wireSettings(settings), ...delay } },
+    streamingRequest: {
+      case: 'streamingConfig',
+      value: { ...(await wireSettings(settings)), ...delay },
+    },
   });
 }
 

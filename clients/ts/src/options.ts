@@ -52,7 +52,7 @@ const MAX_INT64 = 2n ** 63n - 1n;
 /** The options as the contract has them; fails with `invalid` where it cannot hold one. */
 export function wireOptions(options: SynthesisOptions): WireOptions {
   const wire = create(SynthesisOptionsSchema);
-  if (options.seed !== undefined) wire.seed = wireSeed(options.seed);
+  if (options.seed !== undefined) wire.seed = wireSeed(options.seed, 'options.seed');
   for (const name of NUMBERS) {
     const value = options[name];
     if (value !== undefined) wire[name] = value;
@@ -60,12 +60,11 @@ export function wireOptions(options: SynthesisOptions): WireOptions {
   return wire;
 }
 
-function wireSeed(seed: bigint | number): bigint {
+/** A seed as the contract holds it; fails with `invalid`. `field` is where it was given. */
+export function wireSeed(seed: bigint | number, field: string): bigint {
   const whole = typeof seed === 'bigint' || Number.isInteger(seed) ? BigInt(seed) : -1n;
   if (whole >= 0n && whole <= MAX_INT64) return whole;
-  throw failure(
-    { kind: 'invalid', field: 'options.seed' },
-    'options.seed must be a whole number from 0 to 2^63 - 1',
-    { reason: 'OUT_OF_RANGE' },
-  );
+  throw failure({ kind: 'invalid', field }, `${field} must be a whole number from 0 to 2^63 - 1`, {
+    reason: 'OUT_OF_RANGE',
+  });
 }

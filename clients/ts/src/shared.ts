@@ -10,10 +10,12 @@ export {
   type ErrorKind,
   isChatterboxError,
 } from './errors.js';
+export type { FileBytes } from './file-bytes.js';
 export type { Model, ModelParameter, Models } from './models.js';
 export type { OptionName, SynthesisOptions } from './options.js';
 export { durationOfPcmMs, joinSamples, type Pcm, type Samples, toFloat32, toInt16 } from './pcm.js';
 export type { RenderedSpeech, SoundFormat } from './sound-file.js';
+export type { SoundSettings } from './sound-settings.js';
 export type {
   CollectedSound,
   PcmFormat,
@@ -23,14 +25,17 @@ export type {
   SoundTimings,
   SoundWarning,
 } from './sound-stream.js';
-export type { ReferenceAudio, SpeakRequest, VoiceSettings } from './speak-request.js';
+export type { SpeakRequest, VoiceSettings } from './speak-request.js';
+export type { ReferenceAudio, Speaker } from './speaker.js';
 export type {
-  LiveEvent,
   Speech,
   SpeechEvent,
+  SpeechOnlyEvent,
   SpeechStarted,
   SpeechSummary,
 } from './speech.js';
 export type { BalancerTotals, LatencyHistogram, ServerTotals } from './totals.js';
-export type { Voice, VoiceGender, Voices } from './voices.js';
+export type { RecordingQuality, Voice, VoiceFields, VoiceGender } from './voice.js';
+export type { ImportFields, ImportVoice } from './voice-archive.js';
+export type { NewVoice, Voices } from './voices.js';
 export { encodeWav } from './wav.js';

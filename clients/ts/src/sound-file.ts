@@ -3,6 +3,7 @@
 import { createClient, type Transport } from '@connectrpc/connect';
 import type { Caller, CallOptions } from './call.js';
 import { callErrorOf, failure } from './errors.js';
+import { joinBytes } from './file-bytes.js';
 import {
   AudioEncoding,
   type StreamingSynthesizeResponse,
@@ -46,7 +47,7 @@ export function createRender(transport: Transport, caller: Caller) {
   ): Promise<RenderedSpeech> => {
     try {
       const [encoding, mediaType] = formatOf(format);
-      const message = synthesizeRequest(request, encoding);
+      const message = await synthesizeRequest(request, encoding);
       const call = await caller.connectOptions(options);
       const { bytes, ...told } = await gathered(client.synthesize(message, call), encoding);
       if (format !== 'wav') return { bytes, mediaType, ...told };
@@ -71,20 +72,19 @@ async function gathered(
   responses: AsyncIterable<StreamingSynthesizeResponse>,
   encoding: AudioEncoding,
 ) {
-  const parts: Uint8Array<ArrayBuffer>[] = [];
+  const pieces: Uint8Array[] = [];
   const warnings: SoundWarning[] = [];
   let started: SpeechStarted | undefined;
   let summary: SpeechSummary | undefined;
   for await (const { streamingResponse } of responses) {
     const { case: kind, value } = streamingResponse;
     if (kind === 'started') started = startedOf(value, encoding);
-    else if (kind === 'audio') parts.push(value.audioContent as Uint8Array<ArrayBuffer>);
+    else if (kind === 'audio') pieces.push(value.audioContent);
     else if (kind === 'warning') warnings.push({ code: value.code, message: value.message });
     else if (kind === 'summary') summary = summaryOf(value);
   }
   if (started === undefined || summary === undefined) {
     throw failure({ kind: 'internal' }, 'the stream ended before its summary');
   }
-  const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
-  return { bytes, started, summary, warnings };
+  return { bytes: joinBytes(pieces), started, summary, warnings };
 }

@@ -46,16 +46,16 @@ export interface SpeechSummary {
 }
 
 /** What a speech tells beside what every stream of sound does. */
-export type LiveEvent =
+export type SpeechOnlyEvent =
   /** All text before a flush was spoken, and its audio sent. */
   | { readonly kind: 'flushed'; readonly flushId: string; readonly offsetMs: number }
   /** Unspoken text and unsent audio were dropped. */
   | { readonly kind: 'interrupted'; readonly offsetMs: number; readonly droppedText: string };
 
-export type SpeechEvent = SoundEvent<SpeechStarted, SpeechSummary, LiveEvent>;
+export type SpeechEvent = SoundEvent<SpeechStarted, SpeechSummary, SpeechOnlyEvent>;
 
 /** Speech that is still being computed. */
-export type Speech = SoundStream<SpeechStarted, SpeechSummary, LiveEvent>;
+export type Speech = SoundStream<SpeechStarted, SpeechSummary, SpeechOnlyEvent>;
 
 /** The events in the messages of the server; kinds that this package does not know are skipped. */
 export async function* speechEvents(

@@ -17,7 +17,13 @@ describe('voices', () => {
       },
       getVoice: ({ name }) => {
         if (name !== 'voices/ada') throw new ConnectError('no such voice', Code.NotFound);
-        return { name, displayName: 'Ada', languageCode: 'en', models: ['models/tiny'] };
+        return {
+          name,
+          displayName: 'Ada',
+          languageCode: 'en',
+          models: ['models/tiny'],
+          createTime: { seconds: 1n },
+        };
       },
     });
   });
@@ -39,6 +45,11 @@ describe('voices', () => {
       languageCode: 'en',
       gender: 'unspecified',
       models: ['models/tiny'],
+      isReadOnly: false,
+      createdAt: new Date(1_000),
+      updatedAt: undefined,
+      consentedAt: undefined,
+      quality: undefined,
     });
     expect(structuredClone(voice)).toEqual(voice);
   });

@@ -222,7 +222,7 @@ describe('a request', () => {
         volumeGainDb: -3,
         sampleRateHz: 16_000,
         pronunciations: { GIF: 'jiff' },
-        reference: { content: Uint8Array.of(1, 2), consent: true },
+        reference: { recording: new Blob([Uint8Array.of(1, 2)]), consent: true },
       })
       .collect();
     expect(synthesize.mock.calls[0]?.slice(0, 1)).toMatchObject([

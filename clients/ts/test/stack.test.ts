@@ -124,6 +124,25 @@ describe.skipIf(baseUrl === '').each([
     expect(backends.map(({ state }) => state)).toEqual(['serving', 'serving']);
   });
 
+  test('voices are given out, and what is none is not taken in', async () => {
+    const [voice] = await chatterbox.voices.list();
+    const name = voice?.name ?? '';
+    const archive = await chatterbox.voices.export(name);
+    expect(String.fromCharCode(...archive.slice(0, 2))).toBe('PK');
+    const garbage = { recording: new Blob(['no sound']), consent: true };
+    expect(await errorOf(chatterbox.voices.create({ id: 'mia', ...garbage }))).toMatchObject({
+      kind: 'invalid',
+      field: 'audio',
+      reason: 'AUDIO_UNREADABLE',
+    });
+    const taken = chatterbox.voices.import(new Blob(['no archive']), { id: 'mia', consent: true });
+    expect(await errorOf(taken)).toMatchObject({ kind: 'invalid', reason: 'ARCHIVE_UNREADABLE' });
+    expect(await errorOf(chatterbox.voices.delete(name))).toMatchObject({
+      kind: 'conflict',
+      reason: 'READ_ONLY',
+    });
+  });
+
   test('a backend is drained and takes calls again', async () => {
     const [backend] = await chatterbox.cluster.list();
     const name = backend?.name ?? '';

@@ -8,13 +8,15 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_google_api_field_behavior } from "../../google/api/field_behavior_pb.js";
 import { file_google_api_resource } from "../../google/api/resource_pb.js";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file chatterbox/v1/voice.proto.
  */
 export const file_chatterbox_v1_voice: GenFile = /*@__PURE__*/
-  fileDesc("ChljaGF0dGVyYm94L3YxL3ZvaWNlLnByb3RvEg1jaGF0dGVyYm94LnYxIoICCgVWb2ljZRISCgRuYW1lGAEgASgJQgTiQQEIEhoKDGRpc3BsYXlfbmFtZRgCIAEoCUIE4kEBAxIZCgtkZXNjcmlwdGlvbhgDIAEoCUIE4kEBAxIbCg1sYW5ndWFnZV9jb2RlGAQgASgJQgTiQQEDEjAKBmdlbmRlchgFIAEoDjIaLmNoYXR0ZXJib3gudjEuVm9pY2VHZW5kZXJCBOJBAQMSKQoGbW9kZWxzGAYgAygJQhniQQED+kESChBjaGF0dGVyYm94L01vZGVsOjTqQTEKEGNoYXR0ZXJib3gvVm9pY2USDnZvaWNlcy97dm9pY2V9KgZ2b2ljZXMyBXZvaWNlKnUKC1ZvaWNlR2VuZGVyEhwKGFZPSUNFX0dFTkRFUl9VTlNQRUNJRklFRBAAEhUKEVZPSUNFX0dFTkRFUl9NQUxFEAESFwoTVk9JQ0VfR0VOREVSX0ZFTUFMRRACEhgKFFZPSUNFX0dFTkRFUl9ORVVUUkFMEANiBnByb3RvMw", [file_google_api_field_behavior, file_google_api_resource]);
+  fileDesc("ChljaGF0dGVyYm94L3YxL3ZvaWNlLnByb3RvEg1jaGF0dGVyYm94LnYxIvkDCgVWb2ljZRISCgRuYW1lGAEgASgJQgTiQQEIEhoKDGRpc3BsYXlfbmFtZRgCIAEoCUIE4kEBARIZCgtkZXNjcmlwdGlvbhgDIAEoCUIE4kEBARIbCg1sYW5ndWFnZV9jb2RlGAQgASgJQgTiQQEBEjAKBmdlbmRlchgFIAEoDjIaLmNoYXR0ZXJib3gudjEuVm9pY2VHZW5kZXJCBOJBAQESKQoGbW9kZWxzGAYgAygJQhniQQED+kESChBjaGF0dGVyYm94L01vZGVsEhcKCXJlYWRfb25seRgHIAEoCEIE4kEBAxI1CgtjcmVhdGVfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBOJBAQMSNQoLdXBkYXRlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgTiQQEDEjYKDGNvbnNlbnRfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBOJBAQMSNgoHcXVhbGl0eRgLIAEoCzIfLmNoYXR0ZXJib3gudjEuUmVjb3JkaW5nUXVhbGl0eUIE4kEBAzo06kExChBjaGF0dGVyYm94L1ZvaWNlEg52b2ljZXMve3ZvaWNlfSoGdm9pY2VzMgV2b2ljZSLHAgoQUmVjb3JkaW5nUXVhbGl0eRIxCghkdXJhdGlvbhgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIE4kEBAxI4Cg9zcGVlY2hfZHVyYXRpb24YAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBOJBAQMSGgoMc3BlZWNoX3JhdGlvGAMgASgBQgTiQQEDEhsKDWxvdWRuZXNzX2x1ZnMYBCABKAFCBOJBAQMSFwoJcGVha19kYmZzGAUgASgBQgTiQQEDEh4KEG5vaXNlX2Zsb29yX2RiZnMYBiABKAFCBOJBAQMSIAoSc2lnbmFsX3RvX25vaXNlX2RiGAcgASgBQgTiQQEDEhwKDmNsaXBwaW5nX3JhdGlvGAggASgBQgTiQQEDEhQKBmFkdmljZRgJIAMoCUIE4kEBAyp1CgtWb2ljZUdlbmRlchIcChhWT0lDRV9HRU5ERVJfVU5TUEVDSUZJRUQQABIVChFWT0lDRV9HRU5ERVJfTUFMRRABEhcKE1ZPSUNFX0dFTkRFUl9GRU1BTEUQAhIYChRWT0lDRV9HRU5ERVJfTkVVVFJBTBADYgZwcm90bzM", [file_google_api_field_behavior, file_google_api_resource, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * A voice that can be asked to speak.
@@ -30,21 +32,22 @@ export type Voice = Message<"chatterbox.v1.Voice"> & {
   name: string;
 
   /**
-   * What to call the voice on a screen.
+   * What to call the voice on a screen, at most 100 characters. Default: its id, capitalised.
    *
    * @generated from field: string display_name = 2;
    */
   displayName: string;
 
   /**
-   * How it sounds and where it comes from, in a sentence or two. May be empty.
+   * How it sounds and where it comes from, in a sentence or two, at most 1000 characters. May be
+   * empty.
    *
    * @generated from field: string description = 3;
    */
   description: string;
 
   /**
-   * BCP 47 tag of the language it speaks unless told otherwise.
+   * BCP 47 tag of the language it speaks unless told otherwise. Default: `en`.
    *
    * @generated from field: string language_code = 4;
    */
@@ -63,6 +66,42 @@ export type Voice = Message<"chatterbox.v1.Voice"> & {
    * @generated from field: repeated string models = 6;
    */
   models: string[];
+
+  /**
+   * Whether it came with the installation: such a voice can be neither changed nor deleted.
+   *
+   * @generated from field: bool read_only = 7;
+   */
+  readOnly: boolean;
+
+  /**
+   * When it was made. Unset for one that came with the installation.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 8;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * When it was last changed. Unset for one that came with the installation.
+   *
+   * @generated from field: google.protobuf.Timestamp update_time = 9;
+   */
+  updateTime?: Timestamp | undefined;
+
+  /**
+   * When whoever made it declared that the speaker consents. Unset for one that came with the
+   * installation.
+   *
+   * @generated from field: google.protobuf.Timestamp consent_time = 10;
+   */
+  consentTime?: Timestamp | undefined;
+
+  /**
+   * How good the recording is that it was made from. Unset where it was made from none.
+   *
+   * @generated from field: chatterbox.v1.RecordingQuality quality = 11;
+   */
+  quality?: RecordingQuality | undefined;
 };
 
 /**
@@ -71,6 +110,83 @@ export type Voice = Message<"chatterbox.v1.Voice"> & {
  */
 export const VoiceSchema: GenMessage<Voice> = /*@__PURE__*/
   messageDesc(file_chatterbox_v1_voice, 0);
+
+/**
+ * How good a recording is as a reference for a voice.
+ *
+ * @generated from message chatterbox.v1.RecordingQuality
+ */
+export type RecordingQuality = Message<"chatterbox.v1.RecordingQuality"> & {
+  /**
+   * Its length.
+   *
+   * @generated from field: google.protobuf.Duration duration = 1;
+   */
+  duration?: Duration | undefined;
+
+  /**
+   * How much of that somebody speaks.
+   *
+   * @generated from field: google.protobuf.Duration speech_duration = 2;
+   */
+  speechDuration?: Duration | undefined;
+
+  /**
+   * `speech_duration` divided by `duration`, 0 to 1.
+   *
+   * @generated from field: double speech_ratio = 3;
+   */
+  speechRatio: number;
+
+  /**
+   * Loudness of the whole in LUFS (ITU-R BS.1770), at least -70; speech is recorded at -30 to -16.
+   *
+   * @generated from field: double loudness_lufs = 4;
+   */
+  loudnessLufs: number;
+
+  /**
+   * The largest sample in dB of full scale, -120 to 0.
+   *
+   * @generated from field: double peak_dbfs = 5;
+   */
+  peakDbfs: number;
+
+  /**
+   * Level of what is heard where nobody speaks, in dB of full scale, at least -120.
+   *
+   * @generated from field: double noise_floor_dbfs = 6;
+   */
+  noiseFloorDbfs: number;
+
+  /**
+   * Level of the speech above the noise floor in dB; 30 and more is a quiet room.
+   *
+   * @generated from field: double signal_to_noise_db = 7;
+   */
+  signalToNoiseDb: number;
+
+  /**
+   * Share of the samples that are cut off at the largest value, 0 to 1.
+   *
+   * @generated from field: double clipping_ratio = 8;
+   */
+  clippingRatio: number;
+
+  /**
+   * What would make a better recording, in English sentences for people; empty if nothing would.
+   *
+   * @generated from field: repeated string advice = 9;
+   */
+  advice: string[];
+};
+
+/**
+ * Describes the message chatterbox.v1.RecordingQuality.
+ * Use `create(RecordingQualitySchema)` to create a new message.
+ */
+export const RecordingQualitySchema: GenMessage<RecordingQuality> = /*@__PURE__*/
+  messageDesc(file_chatterbox_v1_voice, 1);
 
 /**
  * How a voice sounds to most listeners. Numbers are those of Google Cloud Text-to-Speech.
