@@ -13,9 +13,10 @@ from server.cli_bench import bench
 from server.cli_certs import certs
 from server.cli_evaluate import evaluate
 from server.cli_keys import keys
-from server.cli_lists import models, voices
+from server.cli_lists import models
 from server.cli_say import say
 from server.cli_top import top
+from server.cli_voices import voices
 from server.cli_watermark import watermark
 
 PROGRAM = "chatterbox"
@@ -28,7 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command()(say)
-app.command()(voices)
+app.add_typer(voices, name="voices")
 app.command()(models)
 app.command()(backends)
 app.command()(top)

@@ -31,8 +31,8 @@ if _version_not_supported:
 class VoicesServiceStub:
     """Tells which voices there are, and makes, changes and removes them.
 
-    Servers that share a folder of voices share the voices: what is made on one is there on the others
-    within a second. A call that comes sooner than that may find the old state.
+    Servers that share a folder of voices share the voices: what is made on one is there on the others,
+    and what is changed or deleted within a second. A call that comes sooner may find the old state.
     """
 
     def __init__(self, channel):
@@ -86,8 +86,8 @@ class VoicesServiceStub:
 class VoicesServiceServicer:
     """Tells which voices there are, and makes, changes and removes them.
 
-    Servers that share a folder of voices share the voices: what is made on one is there on the others
-    within a second. A call that comes sooner than that may find the old state.
+    Servers that share a folder of voices share the voices: what is made on one is there on the others,
+    and what is changed or deleted within a second. A call that comes sooner may find the old state.
     """
 
     def ListVoices(self, request, context):
@@ -208,8 +208,8 @@ def add_VoicesServiceServicer_to_server(servicer, server):
 class VoicesService:
     """Tells which voices there are, and makes, changes and removes them.
 
-    Servers that share a folder of voices share the voices: what is made on one is there on the others
-    within a second. A call that comes sooner than that may find the old state.
+    Servers that share a folder of voices share the voices: what is made on one is there on the others,
+    and what is changed or deleted within a second. A call that comes sooner may find the old state.
     """
 
     @staticmethod

@@ -32,8 +32,8 @@ GRPC_VERSION: str
 class VoicesServiceStub:
     """Tells which voices there are, and makes, changes and removes them.
 
-    Servers that share a folder of voices share the voices: what is made on one is there on the others
-    within a second. A call that comes sooner than that may find the old state.
+    Servers that share a folder of voices share the voices: what is made on one is there on the others,
+    and what is changed or deleted within a second. A call that comes sooner may find the old state.
     """
 
     @_typing.overload
@@ -74,8 +74,8 @@ class VoicesServiceStub:
 class VoicesServiceAsyncStub(VoicesServiceStub):
     """Tells which voices there are, and makes, changes and removes them.
 
-    Servers that share a folder of voices share the voices: what is made on one is there on the others
-    within a second. A call that comes sooner than that may find the old state.
+    Servers that share a folder of voices share the voices: what is made on one is there on the others,
+    and what is changed or deleted within a second. A call that comes sooner may find the old state.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -112,8 +112,8 @@ class VoicesServiceAsyncStub(VoicesServiceStub):
 class VoicesServiceServicer(metaclass=_abc_1.ABCMeta):
     """Tells which voices there are, and makes, changes and removes them.
 
-    Servers that share a folder of voices share the voices: what is made on one is there on the others
-    within a second. A call that comes sooner than that may find the old state.
+    Servers that share a folder of voices share the voices: what is made on one is there on the others,
+    and what is changed or deleted within a second. A call that comes sooner may find the old state.
     """
 
     @_abc_1.abstractmethod

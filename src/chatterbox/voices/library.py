@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POLL_S = 0.5  # between two looks at the stores while they are watched
+PATIENCE_S = 0.2  # with a store that does not answer, such as a network folder that is away
 RESCAN_S = 10.0  # after which every voice is looked at, whatever a store says
 
 
@@ -50,8 +51,8 @@ class VoiceLibrary:
     """Lists voices, loads what models hear of them, and keeps new ones. Safe from any thread.
 
     The store wins over the roots, and earlier roots over later ones. While `watching`, a thread looks at the stores and reading a voice's facts
-    touches no disk; otherwise they are looked at when asked for. A voice that is added, here or by
-    another process, is there at once or within `POLL_S`.
+    touches no disk; otherwise they are looked at when asked for. A voice that is not known is looked
+    for, so that one made elsewhere is there at once; a change or a removal is seen within `POLL_S`.
     """
 
     def __init__(
@@ -127,7 +128,8 @@ class VoiceLibrary:
         check_voice_id(voice_id, field="voice_id")
         if self._store is None:
             raise ReadOnly("this server keeps no voices: it was given no folder for them")
-        if any(voice_id in shelf.voices for shelf in self._fresh()):
+        # Looked at twice: another process may have removed it just now.
+        if self._shelf_of(voice_id) is not None and self._shelf_of(voice_id, anew=True) is not None:
             raise AlreadyExists(
                 f"there is a voice {voice_id!r} already", resource=f"voices/{voice_id}"
             )
@@ -178,11 +180,14 @@ class VoiceLibrary:
             stopped.set()
             self._watcher = None
 
-    def look(self) -> None:
-        """See now what has changed in the stores."""
-        with self._looking:
-            for shelf in self._shelves:
-                shelf.look()
+    def look(self, *, patience_s: float = -1.0) -> None:
+        """See now what has changed in the stores; not if another look lasts for `patience_s`."""
+        if self._looking.acquire(timeout=patience_s):
+            try:
+                for shelf in self._shelves:
+                    shelf.look()
+            finally:
+                self._looking.release()
 
     def _fresh(self) -> "tuple[_Shelf, ...]":
         if self._watcher is None:
@@ -191,13 +196,19 @@ class VoiceLibrary:
 
     def _find(self, voice_id: str) -> tuple[Voice, VoiceStore]:
         check_voice_id(voice_id)
-        for shelf in self._fresh():
-            found = shelf.voices.get(voice_id)
-            if isinstance(found, Voice):
-                return found, shelf.store
-            if found is not None:
-                raise type(found)(found.message)
-        raise NotFound(f"there is no voice {voice_id!r}", resource=f"voices/{voice_id}")
+        # Looked at twice: another process may have made it just now.
+        shelf = self._shelf_of(voice_id) or self._shelf_of(voice_id, anew=True)
+        found = None if shelf is None else shelf.voices.get(voice_id)
+        if shelf is None or found is None:
+            raise NotFound(f"there is no voice {voice_id!r}", resource=f"voices/{voice_id}")
+        if not isinstance(found, Voice):
+            raise type(found)(found.message)
+        return found, shelf.store
+
+    def _shelf_of(self, voice_id: str, *, anew: bool = False) -> "_Shelf | None":
+        if anew:
+            self.look(patience_s=PATIENCE_S)
+        return next((shelf for shelf in self._fresh() if voice_id in shelf.voices), None)
 
     def _find_changeable(self, voice_id: str) -> VoiceStore:
         _, store = self._find(voice_id)
