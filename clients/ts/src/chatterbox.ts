@@ -3,6 +3,7 @@
 import { createClient, type Transport } from '@connectrpc/connect';
 import type { ApiKey, Caller, CallOptions } from './call.js';
 import { type Cluster, createCluster } from './cluster.js';
+import type { FileBytes } from './file-bytes.js';
 import { TextToSpeechService } from './gen/chatterbox/v1/text_to_speech_service_pb.js';
 import { createModels, type Models } from './models.js';
 import { createRender, type RenderedSpeech, type SoundFormat } from './sound-file.js';
@@ -11,6 +12,7 @@ import { type SpeakRequest, synthesizeRequest } from './speak-request.js';
 import { type Speech, speechEvents } from './speech.js';
 import { type ImportVoice, importOverGrpc } from './voice-archive.js';
 import { createVoices, type Voices } from './voices.js';
+import { createDetectWatermark, type WatermarkFinding } from './watermark.js';
 
 export interface ChatterboxOptions {
   /**
@@ -34,6 +36,8 @@ export interface Chatterbox {
     format: SoundFormat,
     options?: CallOptions,
   ): Promise<RenderedSpeech>;
+  /** Tells whether a recording (at most 3 MiB) carries the watermark of synthetic speech. */
+  detectWatermark(recording: FileBytes, options?: CallOptions): Promise<WatermarkFinding>;
   readonly voices: Voices;
   readonly models: Models;
   readonly cluster: Cluster;
@@ -54,6 +58,7 @@ export function chatterboxOver(
         yield* speechEvents(client.synthesize(message, connect));
       }, options.signal),
     render: createRender(transport, caller),
+    detectWatermark: createDetectWatermark(transport, caller),
     voices: createVoices(transport, caller, importVoice),
     models: createModels(transport, caller),
     cluster: createCluster(transport, caller),

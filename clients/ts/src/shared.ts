@@ -38,4 +38,5 @@ export type { BalancerTotals, LatencyHistogram, ServerTotals } from './totals.js
 export type { RecordingQuality, Voice, VoiceFields, VoiceGender } from './voice.js';
 export type { ImportFields, ImportVoice } from './voice-archive.js';
 export type { NewVoice, Voices } from './voices.js';
+export type { WatermarkFinding } from './watermark.js';
 export { encodeWav } from './wav.js';
