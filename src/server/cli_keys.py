@@ -46,7 +46,11 @@ def create(
     *,
     file: File = DEFAULT_FILE,
     role: Annotated[
-        Role, typer.Option(help="admin also sees and drains backends; balancer is for a balancer.")
+        Role,
+        typer.Option(
+            help="A speaker changes no voices; an admin also sees and drains backends; balancer is "
+            "for a balancer."
+        ),
     ] = Role.USER,
     expires_in: Annotated[
         str | None, typer.Option(help="How long it is valid, such as 90d or 12h; always, if unset.")

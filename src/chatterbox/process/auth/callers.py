@@ -7,9 +7,10 @@ from chatterbox.errors import PermissionDenied
 
 
 class Role(StrEnum):
-    """What a caller is to us. Each may do what a user may, and its own work besides."""
+    """What a caller is to us. All but speakers may do what a user may, and their own work besides."""
 
-    USER = "user"
+    SPEAKER = "speaker"  # speaks, and looks at voices and models; for keys that leave the house
+    USER = "user"  # also makes, changes and removes voices
     ADMIN = "admin"  # sees and drains backends, watches a model server's load
     BALANCER = "balancer"  # watches the load
 
@@ -19,6 +20,16 @@ SPECIAL: dict[str, tuple[Role, ...]] = {
     "/chatterbox.v1.AdminService/": (Role.ADMIN,),
     "/chatterbox.worker.": (Role.BALANCER, Role.ADMIN),
 }
+# All that speakers may, besides looking.
+SPEECH = tuple(
+    f"/chatterbox.v1.{name}Service/" for name in ("TextToSpeech", "OpenAI", "VoiceConversion")
+)
+READ_ONLY = ("Get", "List")  # AIP-131, AIP-132
+
+
+def is_read_only(method: str) -> bool:
+    """Whether /package.Service/Method only looks: cheap, and no stream of anybody's."""
+    return method.rpartition("/")[2].startswith(READ_ONLY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +56,8 @@ class Caller:
         for prefix, roles in SPECIAL.items():
             if method.startswith(prefix) and self.role not in roles:
                 raise PermissionDenied(f"this needs a key of role {roles[0].value}")
+        if self.role is Role.SPEAKER and not (method.startswith(SPEECH) or is_read_only(method)):
+            raise PermissionDenied("this key may speak and look, and do nothing else")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,13 +11,12 @@ import structlog
 from chatterbox.errors import ChatterboxError, LimitReached, Overloaded
 from chatterbox.process.auth.allowances import Allowances
 from chatterbox.process.auth.authenticator import Authenticator
-from chatterbox.process.auth.callers import Caller, Limits, Role
+from chatterbox.process.auth.callers import Caller, Limits, Role, is_read_only
 from chatterbox.process.request_ids import REQUEST_ID_KEY, request_id_of
 from chatterbox.process.status import Status, code_of, status_of
 
 HEALTH = "/grpc.health.v1.Health/"
 REFLECTION = "/grpc.reflection."
-READ_ONLY = ("Get", "List")  # AIP-131, AIP-132: cheap, and no stream of anybody's
 PUSHBACK_KEY = "grpc-retry-pushback-ms"  # gRFC A6
 
 # Health is told to anybody. A watch lasts as long as the other side likes, so there is a bound.
@@ -168,4 +167,4 @@ def _behaviour_of(handler: Handler) -> Any:
 def _is_cheap(method: str) -> bool:
     if method.startswith(HEALTH):
         return not method.endswith("/Watch")
-    return method.rpartition("/")[2].startswith(READ_ONLY)
+    return is_read_only(method)

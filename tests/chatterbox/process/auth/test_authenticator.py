@@ -68,6 +68,11 @@ async def test_expiry_is_told_by_the_clock(key_file: Path, make_key: Any) -> Non
     [
         ("/chatterbox.v1.TextToSpeechService/Synthesize", set(Role)),
         ("/chatterbox.v1.VoicesService/ListVoices", set(Role)),
+        ("/chatterbox.v1.OpenAIService/CreateSpeech", set(Role)),
+        ("/chatterbox.v1.VoicesService/DeleteVoice", set(Role) - {Role.SPEAKER}),
+        ("/chatterbox.v1.VoicesService/ExportVoice", set(Role) - {Role.SPEAKER}),
+        ("/some.new.Service/Method", set(Role) - {Role.SPEAKER}),
+        ("/chatterbox.v1.AdminService/ListBackends", {Role.ADMIN}),
         ("/chatterbox.v1.AdminService/DrainBackend", {Role.ADMIN}),
         ("/chatterbox.worker.v1.WorkerService/WatchLoad", {Role.BALANCER, Role.ADMIN}),
     ],
