@@ -29,6 +29,7 @@ from chatterbox.speech import (
     SpeechEvent,
     UtteranceDone,
     Warned,
+    Word,
 )
 from chatterbox.text.markup import AskedPause, Remark
 from chatterbox.text.script import BoundaryPause, Step, Words
@@ -62,8 +63,8 @@ class _Spoken:
     @property
     def bookmark(self) -> Bookmark | None:
         """Behind what was heard of it."""
-        latest = None if self.stream is None else self.stream.bookmark
-        return latest or self.begun
+        latest = None if self.stream is None else self.stream.latest
+        return self.begun if latest is None else latest.bookmark
 
 
 @dataclass(eq=False, slots=True)
@@ -255,7 +256,8 @@ class Session:
             return
         try:
             async for clip in stream:
-                yield self._audio(line, clip)
+                words = () if stream.latest is None else stream.latest.words
+                yield self._audio(line, clip, words)
         except InvalidRequest as refusal:  # the model cannot say this one; the others it may
             self._refusal = refusal
             self._insert("UTTERANCE_SKIPPED", f"utterance {line.segment}: {refusal.message}")
@@ -298,7 +300,7 @@ class Session:
         self._changed.clear()
         await self._changed.wait()
 
-    def _audio(self, line: _Spoken, clip: Clip) -> Audio:
+    def _audio(self, line: _Spoken, clip: Clip, words: tuple[Word, ...]) -> Audio:
         if line.begun_at is None:
             line.begun_at = self._account.offset
             self._has_spoken = True
@@ -308,6 +310,7 @@ class Session:
             sequence=self._account.sequence,
             offset_samples=self._account.offset,
             segment=line.segment,
+            words=words,
         )
         self._account.delivered(len(clip), owed_since_s=max(self._asked_s, line.given_s))
         return audio

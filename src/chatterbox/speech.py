@@ -119,6 +119,7 @@ class SpeechConfig:
     max_buffer_delay_s: float = 1.0  # live text waits at most this long for its sentence to end
     pronunciations: tuple[Pronunciation, ...] = ()
     reference_audio: bytes | None = None
+    word_timings: bool = False  # tell when each word is said
 
     def __post_init__(self) -> None:
         if len(self.pronunciations) > MAX_PRONUNCIATIONS:
@@ -182,6 +183,15 @@ class Silence(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """A word of an utterance and when it is said, in seconds from the utterance's first sample."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Audio:
     """The next stretch of sound. Offsets and sequence numbers are without gaps."""
 
@@ -190,6 +200,7 @@ class Audio:
     offset_samples: int  # where this clip starts on the stream's clock
     segment: int  # which utterance of the stream it belongs to, from 0
     silence: Silence | None = None  # None: somebody speaks
+    words: tuple[Word, ...] = ()  # that end in this clip or ended shortly before it, if asked for
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ class _Cast:
     ignored: tuple[str, ...]  # parameters the caller set and the family does not know
     heard: "Conditioning | None" = None  # of a voice that is a recording
     wording: Wording
+    word_timings: bool = False  # wanted, whether the family can or not
 
 
 class Synthesizer:
@@ -167,6 +168,7 @@ class Synthesizer:
             wording=Wording(
                 language=language, tags=family.tags, lexicon=Lexicon(config.pronunciations)
             ),
+            word_timings=config.word_timings,
         )
 
     async def _listen(self, cast: _Cast, config: SpeechConfig) -> _Cast:
@@ -194,6 +196,9 @@ class Synthesizer:
             return session
         for name in cast.ignored:
             session.warn("PARAMETER_IGNORED", f"the model {cast.family.id!r} has no {name}")
+        if cast.word_timings and not cast.family.times_words:
+            cannot = f"the model {cast.family.id!r} cannot tell when words are said"
+            session.warn("WORD_TIMINGS_UNAVAILABLE", cannot)
         return session
 
     def _utterance(self, cast: _Cast, text: str, index: int, listener: Listener) -> Utterance:
@@ -208,6 +213,7 @@ class Synthesizer:
                 cast.heard or self.voices.conditioning(cast.voice.id, cast.family.id)
             ),
             listener=listener,
+            timed=cast.word_timings and cast.family.times_words,
         )
 
 

@@ -67,6 +67,7 @@ def speech_request(
         sampling=sampling(request.options),
         reference_audio=_reference_audio(request.voice),
         pronunciations=pronunciations(request.pronunciations),
+        word_timings=request.enable_word_timings,
     )
     return config, request.input.text, form
 
@@ -91,6 +92,7 @@ def live_config(
         sampling=sampling(wire.options),
         reference_audio=_reference_audio(wire.voice),
         pronunciations=pronunciations(wire.pronunciations),
+        word_timings=wire.enable_word_timings,
     )
     if wire.HasField("max_buffer_delay"):
         delay_s = _seconds(wire.max_buffer_delay, field="max_buffer_delay")
@@ -221,5 +223,3 @@ def _seconds(duration: Duration, *, field: str) -> float:
     if abs(duration.seconds) > MAX_DURATION_S or abs(duration.nanos) > 999_999_999:
         raise InvalidRequest(f"{field} is not a duration", field=field, reason="OUT_OF_RANGE")
     return duration.seconds + duration.nanos / 1e9
-
-

@@ -26,6 +26,7 @@ def model_message(family: FamilyInfo) -> model_pb2.Model:
         paralinguistic_tags=[f"[{tag}]" for tag in sorted(family.tags)],
         min_reference_duration=duration(family.min_reference_s),
         output_sample_rates_hertz=SAMPLE_RATES_HZ,
+        word_timings=family.times_words,
     )
 
 

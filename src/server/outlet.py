@@ -103,6 +103,10 @@ class Outlet:
             del self._heard_s[:-MAX_PLACES], self._model_s[:-MAX_PLACES]
         return before + chain.push(audio.clip)
 
+    def said_at_s(self, into_s: float) -> float:
+        """When it is heard what the model says `into_s` after the utterance's beginning."""
+        return self._heard_s[-1] + into_s / self.form.speaking_rate
+
     def model_s(self, heard_s: float) -> float:
         """Where the listener is by the model's clock, to within the utterance."""
         place = bisect_right(self._heard_s, heard_s) - 1

@@ -49,6 +49,8 @@ class Responses:
         began_s = 0.0 if isinstance(event, Started) else self._outlet.sent_s
         content = self._outlet.bytes_of(event)
         responses = [self._chunk(content, began_s)] if content else []
+        if isinstance(event, Audio) and event.words:
+            responses.append(self._timings(event))
         told = self._told(event)
         return responses if told is None else [*responses, told]
 
@@ -68,6 +70,18 @@ class Responses:
         )
         self._sequence += 1
         return Response(audio=chunk)
+
+    def _timings(self, audio: Audio) -> Response:
+        words = [
+            pb.WordTiming(
+                word=word.text,
+                start_offset=duration(self._outlet.said_at_s(word.start_s)),
+                end_offset=duration(self._outlet.said_at_s(word.end_s)),
+                segment_index=audio.segment,
+            )
+            for word in audio.words
+        ]
+        return Response(word_timings=pb.WordTimings(words=words))
 
     def _told(self, event: SpeechEvent) -> Response | None:
         match event:

@@ -11,6 +11,7 @@ import math
 import os
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,16 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
+
+from chatterbox.engine.config import EngineConfig
+from chatterbox.engine.engine import DeviceEngine
+from chatterbox.engine.model_device import FamilySource, ModelDevice
+from chatterbox.engine.sequence import Bookmark, Outcome, Utterance
+from chatterbox.models.bundle import load_models
+from chatterbox.models.families import TINY
+from chatterbox.models.s3gen.stream import StreamSettings
+from chatterbox.speech import Sampling, Word
+from chatterbox.voices.library import VoiceLibrary, bundled_voices
 
 HOME = Path(__file__).parents[1] / "golden"
 GAINS = {
@@ -190,3 +201,60 @@ def noise(golden: Golden) -> Callable[[str, tuple[int, ...]], Tensor]:
 def tokenizer_files() -> Path:
     """The folder with the tokenizer files of the official checkpoints."""
     return HOME / "tokenizers"
+
+
+@dataclass
+class Heard:
+    """What an utterance gave."""
+
+    clips: list[NDArray[np.float32]] = field(default_factory=list)
+    bookmarks: list[Bookmark] = field(default_factory=list)
+    words: list[Word] = field(default_factory=list)
+    outcome: Outcome | None = None
+
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        return np.concatenate(self.clips) if self.clips else np.zeros(0, np.float32)
+
+
+class TinyEngine:
+    """Speaks with the bundled weights, each time through an engine of its own."""
+
+    def __init__(self) -> None:
+        self._models = load_models(TINY)
+        self._config = EngineConfig(slots=2)
+
+    def utterance(self, text: str) -> Utterance:
+        return Utterance(
+            text=text,
+            family="tiny",
+            voice="ada",
+            language="en",
+            sampling=Sampling(seed=11),
+            conditioning=lambda: VoiceLibrary([bundled_voices()]).conditioning("ada", "tiny"),
+            marked=True,
+        )
+
+    async def speak(self, asked: Utterance, settings: StreamSettings | None = None) -> Heard:
+        heard = Heard()
+        source = FamilySource(TINY, lambda: self._models)
+        device = ModelDevice([source], self._config, settings or StreamSettings())
+        engine = DeviceEngine(device, self._config)
+        await engine.start()
+        try:
+            stream = engine.submit(asked)
+            async for clip in stream:
+                assert stream.latest is not None
+                assert stream.latest.bookmark is not None
+                heard.clips.append(clip.samples)
+                heard.bookmarks.append(stream.latest.bookmark)
+                heard.words.extend(stream.latest.words)
+            heard.outcome = stream.outcome
+        finally:
+            await engine.stop()
+        return heard
+
+
+@pytest.fixture(scope="module")
+def tiny_engine() -> TinyEngine:
+    return TinyEngine()

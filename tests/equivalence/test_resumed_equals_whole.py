@@ -1,27 +1,18 @@
 """An utterance that another engine goes on with sounds as if nothing had happened."""
 
-import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from chatterbox.audio.mel import s3gen_log_mel
-from chatterbox.engine.config import EngineConfig
-from chatterbox.engine.engine import DeviceEngine
-from chatterbox.engine.model_device import FamilySource, ModelDevice
-from chatterbox.engine.sequence import Bookmark, Finish, Outcome, Utterance
+from chatterbox.engine.sequence import Finish
 from chatterbox.errors import InvalidRequest
-from chatterbox.models.bundle import Models, load_models
-from chatterbox.models.families import TINY
 from chatterbox.models.s3gen.stream import StreamSettings
-from chatterbox.speech import Sampling
-from chatterbox.voices.library import VoiceLibrary
 
 torch = pytest.importorskip("torch")
 
-CONFIG = EngineConfig(slots=2)
 SHORT = "The quick brown fox jumps over the lazy dog."
 LONG = (
     "The quick brown fox jumps over the lazy dog, and then it runs away as fast as it can, "
@@ -29,66 +20,12 @@ LONG = (
 )
 
 
-@dataclass
-class Heard:
-    """What an utterance gave."""
-
-    clips: list[np.ndarray] = field(default_factory=list)
-    bookmarks: list[Bookmark] = field(default_factory=list)
-    outcome: Outcome | None = None
-
-    @property
-    def samples(self) -> np.ndarray:
-        return np.concatenate(self.clips) if self.clips else np.zeros(0, np.float32)
-
-
-@pytest.fixture(scope="module")
-def tiny() -> Models:
-    return load_models(TINY)
-
-
-@contextlib.asynccontextmanager
-async def engine_of(models: Models, settings: StreamSettings) -> AsyncIterator[DeviceEngine]:
-    """An engine of its own around weights that are loaded already."""
-    device = ModelDevice([FamilySource(TINY, lambda: models)], CONFIG, settings)
-    engine = DeviceEngine(device, CONFIG)
-    await engine.start()
-    try:
-        yield engine
-    finally:
-        await engine.stop()
-
-
-def utterance(text: str) -> Utterance:
-    return Utterance(
-        text=text,
-        family="tiny",
-        voice="ada",
-        language="en",
-        sampling=Sampling(seed=11),
-        conditioning=lambda: VoiceLibrary().conditioning("ada", "tiny"),
-        marked=True,
-    )
-
-
-async def speak(models: Models, asked: Utterance, settings: StreamSettings | None = None) -> Heard:
-    heard = Heard()
-    async with engine_of(models, settings or StreamSettings()) as engine:
-        stream = engine.submit(asked)
-        async for clip in stream:
-            assert stream.bookmark is not None
-            heard.clips.append(clip.samples)
-            heard.bookmarks.append(stream.bookmark)
-        heard.outcome = stream.outcome
-    return heard
-
-
-async def test_from_every_bookmark_the_rest_is_the_same(tiny: Models) -> None:
-    whole = await speak(tiny, utterance(SHORT))
+async def test_from_every_bookmark_the_rest_is_the_same(tiny_engine: Any) -> None:
+    whole = await tiny_engine.speak(tiny_engine.utterance(SHORT))
     assert len(whole.bookmarks) >= 3
 
     for number, bookmark in enumerate(whole.bookmarks):
-        rest = await speak(tiny, replace(utterance(SHORT), begun=bookmark))
+        rest = await tiny_engine.speak(replace(tiny_engine.utterance(SHORT), begun=bookmark))
 
         assert len(bookmark.sound) < 10_000
         expected = np.concatenate([np.zeros(0, np.float32), *whole.clips[number + 1 :]])
@@ -99,25 +36,29 @@ async def test_from_every_bookmark_the_rest_is_the_same(tiny: Models) -> None:
         assert rest.outcome.finish is Finish.STOPPED
 
 
-async def test_a_second_engine_may_be_lost_as_well(tiny: Models) -> None:
-    whole = await speak(tiny, utterance(SHORT))
-    second = await speak(tiny, replace(utterance(SHORT), begun=whole.bookmarks[0]))
-    third = await speak(tiny, replace(utterance(SHORT), begun=second.bookmarks[0]))
+async def test_a_second_engine_may_be_lost_as_well(tiny_engine: Any) -> None:
+    whole = await tiny_engine.speak(tiny_engine.utterance(SHORT))
+    second = await tiny_engine.speak(
+        replace(tiny_engine.utterance(SHORT), begun=whole.bookmarks[0])
+    )
+    third = await tiny_engine.speak(
+        replace(tiny_engine.utterance(SHORT), begun=second.bookmarks[0])
+    )
     together = [whole.clips[0], second.clips[0], *third.clips]
     np.testing.assert_allclose(np.concatenate(together), whole.samples, rtol=0, atol=4e-5)
 
 
 async def test_late_in_a_long_utterance_only_its_last_seconds_are_listened_to_again(
-    tiny: Models,
+    tiny_engine: Any,
 ) -> None:
     """Then the sound is not the same to the bit, but no seam tells where it was taken up."""
     short = StreamSettings(resume_tokens=50, window_tokens=25)
-    whole = await speak(tiny, utterance(LONG), short)
+    whole = await tiny_engine.speak(tiny_engine.utterance(LONG), short)
     number = len(whole.bookmarks) - 3
     bookmark = whole.bookmarks[number]
     assert bookmark.voiced_count > 100
 
-    rest = await speak(tiny, replace(utterance(LONG), begun=bookmark), short)
+    rest = await tiny_engine.speak(replace(tiny_engine.utterance(LONG), begun=bookmark), short)
 
     assert rest.outcome is not None
     assert whole.outcome is not None
@@ -143,9 +84,9 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
     [b"", b"nothing of the kind", b"\x08\0\0\0\0\0\0\0{}      "],
     ids=["nothing", "noise", "empty"],
 )
-async def test_a_mark_of_something_else_is_refused(tiny: Models, damage: bytes) -> None:
-    whole = await speak(tiny, utterance(SHORT))
+async def test_a_mark_of_something_else_is_refused(tiny_engine: Any, damage: bytes) -> None:
+    whole = await tiny_engine.speak(tiny_engine.utterance(SHORT))
     bookmark = replace(whole.bookmarks[0], sound=damage)
     with pytest.raises(InvalidRequest) as caught:
-        await speak(tiny, replace(utterance(SHORT), begun=bookmark))
+        await tiny_engine.speak(replace(tiny_engine.utterance(SHORT), begun=bookmark))
     assert caught.value.reason == "RESUME_INVALID"

@@ -5,7 +5,7 @@ once and written in place: a step can be recorded and replayed while sequences c
 """
 
 from collections.abc import Sequence as Several
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 
 import torch
@@ -26,6 +26,8 @@ class Speaker:
     sampling: Sampling  # settled: nothing is None
     guided: bool  # decoded in two rows
     least_tokens: int  # no stop before that many
+    timed: bool = False  # where it looks is kept
+    text: slice = field(default_factory=lambda: slice(0))  # the positions of its text
     length: int = 0  # positions of its cache rows in use
     drawn: int = 0  # tokens drawn so far
 
@@ -111,7 +113,7 @@ class Slots:
         )
 
 
-_COLUMNS = tuple(field.name for field in fields(SamplingTable) if field.type is Tensor)
+_COLUMNS = tuple(each.name for each in fields(SamplingTable) if each.type is Tensor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,7 @@ class Batch:
     rows: tuple[int, ...]  # of the cache
     addresses: Tensor  # of those, see `KVCache.addresses`
     table: SamplingTable
+    watched: bool  # whether where it looks is kept, of all or of none
 
     @classmethod
     def of(cls, speakers: Several[Speaker], slots: Slots, cache: KVCache) -> "Batch":
@@ -159,6 +162,7 @@ class Batch:
             rows=tuple(rows),
             addresses=cache.addresses(rows),
             table=slots.settings(speakers),
+            watched=any(speaker.timed for speaker in speakers),
         )
 
     @classmethod
@@ -191,6 +195,7 @@ class Batch:
                 nucleus=True,
                 most=0,
             ),
+            watched=True,
         )
 
 

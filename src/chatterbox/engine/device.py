@@ -8,6 +8,7 @@ from chatterbox.audio.clip import Clip
 from chatterbox.engine.plan import Plan
 from chatterbox.engine.protocol import FamilyInfo
 from chatterbox.engine.sequence import Chunk, Sequence, Utterance
+from chatterbox.speech import Word
 
 if TYPE_CHECKING:
     from chatterbox.models.bundle import Models
@@ -51,6 +52,9 @@ class Device(Protocol):
 
     def mark(self, sequence: Sequence) -> bytes:
         """What `admit` needs of its latest chunk to go on behind it, on another device too."""
+
+    def words(self, chunk: Chunk) -> tuple[Word, ...]:
+        """The words of a timed sequence that end in the chunk rendered last, those left over too."""
 
     def forget(self, sequence: Sequence) -> None:
         """Let go of what is kept for a sequence; it may be one never admitted."""

@@ -1,10 +1,12 @@
 """ModelDevice: the models on their hardware, as the engine's thread drives them."""
 
+import struct
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from chatterbox.audio.clip import Clip
@@ -18,14 +20,18 @@ from chatterbox.engine.s3gen_runner import S3GenRunner
 from chatterbox.engine.sequence import Chunk, Sequence, Utterance
 from chatterbox.engine.t3_runner import T3Runner
 from chatterbox.engine.warm_up import nobody, warm_up
+from chatterbox.engine.words import WordClock
 from chatterbox.errors import ConfigError, InvalidRequest
 from chatterbox.models.bundle import Models, bundled_folder, load_models
 from chatterbox.models.conditioning import S3GenConditioning
 from chatterbox.models.families import FAMILIES, Family
 from chatterbox.models.precision import Precision
 from chatterbox.models.s3gen.stream import StreamSettings
-from chatterbox.speech import Sampling
+from chatterbox.speech import Sampling, Word
+from chatterbox.text.tokenizer import TinyTokenizer
+from chatterbox.text.words import WordSpan
 
+_WORDS = struct.Struct("<II")  # where a word clock is, in front of what the vocoder remembers
 # Long enough that no model may end before the rehearsal does (`pace.least_tokens`).
 _TRIAL = (
     "This is said to nobody, so that whoever comes first need not wait for it to be said at all."
@@ -48,6 +54,7 @@ class _Loaded:
     t3: T3Runner
     s3gen: S3GenRunner
     speakers: dict[Sequence, Speaker] = field(default_factory=dict)
+    clocks: dict[Sequence, WordClock] = field(default_factory=dict)  # of timed ones
 
     def read(self, piece: Prefill) -> dict[Sequence, tuple[int | None, ...]]:
         """Read a piece of a prefix; the last one gives the first token."""
@@ -61,8 +68,30 @@ class _Loaded:
         """Up to `steps` tokens of each, None after the last one where it ended."""
         if not sequences:
             return {}
-        drawn = self.t3.decode([self.speakers[sequence] for sequence in sequences], steps)
+        speakers = [self.speakers[sequence] for sequence in sequences]
+        before = [speaker.drawn for speaker in speakers]
+        drawn = self.t3.decode(speakers, steps)
+        for sequence, speaker, start in zip(sequences, speakers, before, strict=True):
+            if sequence in self.clocks:
+                self.clocks[sequence].look(self.t3.looks(speaker, start).numpy())
         return dict(zip(sequences, drawn, strict=True))
+
+    def time_words(self, sequence: Sequence) -> None:
+        """Let a clock run for a sequence that wants one, if the family and its text allow it."""
+        utterance, tokenizer = sequence.utterance, self.models.tokenizer
+        if not utterance.timed or not self.models.family.alignment_heads:
+            return
+        assert isinstance(tokenizer, TinyTokenizer), "who has alignment heads knows the words"
+        framed = int(self.models.t3.config.start_text is not None)
+        spans = [
+            WordSpan(span.text, span.first + framed, span.stop + framed)
+            for span in tokenizer.words(utterance.text, utterance.language)
+        ]
+        place, told = 0, 0
+        if utterance.begun is not None and utterance.begun.sound:
+            place, told, _ = _taken_apart(utterance.begun.sound)
+        clock = self.clocks[sequence] = WordClock(spans, place=place, told=told)
+        clock.begin_at(sequence.voiced_count)
 
 
 class ModelDevice:
@@ -130,6 +159,7 @@ class ModelDevice:
                 reason="UTTERANCE_TOO_LONG",
             )
         conditioning = utterance.conditioning().to(loaded.models.device)
+        loaded.time_words(sequence)
         if not sequence.is_voiced:
             self._begin_voice(loaded, sequence, conditioning.s3gen)
         if sequence.is_drawn:
@@ -138,10 +168,17 @@ class ModelDevice:
         assert sampling.exaggeration is not None, "settled"
         assert sequence.slot is not None, "admitted sequences have a slot"
         least = min(pace.least_tokens(utterance.text), sequence.max_tokens - 1)
-        speaker = loaded.t3.speaker(sequence.slot, sampling, least_tokens=least)
+        timed = sequence in loaded.clocks
+        speaker = loaded.t3.speaker(sequence.slot, sampling, least_tokens=least, timed=timed)
         loaded.speakers[sequence] = speaker
         voice = replace(conditioning.t3, exaggeration=sampling.exaggeration)
-        return loaded.t3.begin(speaker, text_ids, voice, sequence.tokens)
+        positions = loaded.t3.begin(speaker, text_ids, voice, sequence.tokens)
+        if timed:
+            # Where it looked for the first token, and those drawn elsewhere, nobody knows.
+            unknown = len(sequence.tokens) + 1 - sequence.voiced_count
+            places = speaker.text.stop - speaker.text.start
+            loaded.clocks[sequence].look(np.full((unknown, places), 1 / places, np.float32))
+        return positions
 
     def _begin_voice(self, loaded: _Loaded, sequence: Sequence, voice: S3GenConditioning) -> None:
         begun = sequence.utterance.begun
@@ -149,10 +186,18 @@ class ModelDevice:
             loaded.s3gen.begin(sequence, voice)
         else:
             ends = self._config.chunk_ends[: sequence.chunk_index]
-            loaded.s3gen.resume(sequence, voice, ends, begun.sound)
+            *_, mark = _taken_apart(begun.sound)
+            loaded.s3gen.resume(sequence, voice, ends, mark)
 
     def mark(self, sequence: Sequence) -> bytes:
-        return self._loaded[sequence.utterance.family].s3gen.mark(sequence)
+        loaded = self._loaded[sequence.utterance.family]
+        clock = loaded.clocks.get(sequence)
+        place, told = (0, 0) if clock is None else (clock.place, clock.told)
+        return _WORDS.pack(place, told) + loaded.s3gen.mark(sequence)
+
+    def words(self, chunk: Chunk) -> tuple[Word, ...]:
+        clock = self._loaded[chunk.sequence.utterance.family].clocks.get(chunk.sequence)
+        return () if clock is None else clock.until(chunk.end, is_last=chunk.is_last)
 
     def draw(self, plan: Plan) -> Mapping[Sequence, tuple[int | None, ...]]:
         drawn: dict[Sequence, tuple[int | None, ...]] = {}
@@ -180,12 +225,21 @@ class ModelDevice:
             if speaker is not None:
                 loaded.t3.forget(speaker)
             loaded.s3gen.forget(sequence)
+            loaded.clocks.pop(sequence, None)
 
     def models(self, family: str) -> Models:
         return self._loaded[family].models
 
     def close(self) -> None:
         self._loaded.clear()
+
+
+def _taken_apart(mark: bytes) -> tuple[int, int, bytes]:
+    """What `ModelDevice.mark` put together; raises InvalidRequest."""
+    if len(mark) < _WORDS.size:
+        raise InvalidRequest("the mark is damaged", reason="RESUME_INVALID")
+    place, told = _WORDS.unpack_from(mark)
+    return place, told, mark[_WORDS.size :]
 
 
 def family_info(family: Family) -> FamilyInfo:
@@ -197,6 +251,7 @@ def family_info(family: Family) -> FamilyInfo:
         languages=family.languages,
         parameters=family.parameters,
         defaults=family.defaults,
+        times_words=bool(family.alignment_heads),
         sample_rate_hz=family.s3gen.vocoder.sample_rate_hz,
         tags=family.tags,
         min_reference_s=family.min_reference_s,

@@ -25,6 +25,7 @@ class FamilyInfo:
     languages: tuple[str, ...]  # BCP 47, the first is the default
     parameters: frozenset[str]  # the names in `Sampling` that make a difference
     defaults: Sampling = field(default_factory=Sampling)  # their values where a request has none
+    times_words: bool = False  # whether it can tell when each word is said
     sample_rate_hz: int = 24_000
     tags: frozenset[str] = frozenset()  # sounds and manners it can be asked for, as "laugh"
     min_reference_s: float = 3.0  # of a recording that a voice is made of

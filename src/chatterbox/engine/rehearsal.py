@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from chatterbox.audio.clip import Clip
 from chatterbox.engine.capacity import CapacityMeter
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.device import Device
 from chatterbox.engine.entrance import Entrance
-from chatterbox.engine.sequence import Bookmark, Outcome, Sequence
+from chatterbox.engine.sequence import Outcome, Sequence
 from chatterbox.engine.step_loop import StepLoop
+from chatterbox.engine.stream import Rendered
 from chatterbox.errors import ChatterboxError
 
 _COMPANY = 4  # spoken together, to see how the cost grows
@@ -21,7 +21,7 @@ _QUICK_S = 1.0  # for the first chunk; who needs longer would keep the server fr
 class _Nobody:
     """A sink for what is not heard."""
 
-    def deliver(self, clip: Clip, bookmark: Bookmark | None) -> None:
+    def deliver(self, rendered: Rendered) -> None:
         pass
 
     def finish(self, outcome: Outcome) -> None:

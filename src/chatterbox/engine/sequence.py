@@ -23,6 +23,7 @@ class Utterance:
     share a `listener`; one that is alone needs none, and gets its own. Nobody listens to what is
     not `awaited`: it is spoken with what others leave of the device. With `marked` its clips come
     with bookmarks, from one of which another engine can go on: that one is given `begun`.
+    With `timed` they come with the words that were said, if the family can tell.
     """
 
     text: str
@@ -34,6 +35,7 @@ class Utterance:
     awaited: bool = True
     listener: Listener | None = None
     marked: bool = False
+    timed: bool = False
     begun: "Bookmark | None" = None
 
 

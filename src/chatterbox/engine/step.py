@@ -4,6 +4,7 @@ Nothing here depends on the data but through tensors: no shapes, no branches, no
 A GPU can record a step once and replay it; the host only learns the tokens.
 """
 
+import functools
 from collections.abc import Sequence as Several
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from chatterbox.engine import sampler
 from chatterbox.engine.batch import Batch, Slots
+from chatterbox.engine.gaze import Gaze
 from chatterbox.models.t3.cache import KVCache, Run, Stepping
 from chatterbox.models.t3.model import T3
 
@@ -18,11 +20,20 @@ from chatterbox.models.t3.model import T3
 class DecodeStep:
     """T3, its cache and the slots. `narrow` lets the sampler look at the data, see `shortlist`."""
 
-    def __init__(self, t3: T3, cache: KVCache, slots: Slots, *, narrow: bool) -> None:
+    def __init__(
+        self,
+        t3: T3,
+        cache: KVCache,
+        slots: Slots,
+        *,
+        narrow: bool,
+        gaze: Gaze | None = None,
+    ) -> None:
         config = t3.config
         self.t3 = t3
         self.cache = cache
         self.slots = slots
+        self._gaze = gaze
         self._narrow = narrow
         self._stop = config.stop_speech
         self._vocabulary = speakable(config.speech_codes, config.stop_speech)
@@ -33,9 +44,13 @@ class DecodeStep:
         """The tokens drawn, or drawn last by those not called or not live: (slots,)."""
         slots = self.slots
         lengths = slots.lengths[batch.slots]
-        embeds = self.t3.embed_speech(slots.tokens[batch.slots], slots.drawn[batch.slots])
+        drawn = slots.drawn[batch.slots]
+        embeds = self.t3.embed_speech(slots.tokens[batch.slots], drawn)
         positions = lengths[batch.owners][:, None]
-        memory = Stepping(self.cache, runs, batch.addresses, positions)
+        watch = None
+        if self._gaze is not None and batch.watched:
+            watch = functools.partial(self._gaze.note, batch=batch, drawn=drawn)
+        memory = Stepping(self.cache, runs, batch.addresses, positions, watch)
         logits = self.t3(embeds[batch.owners], positions, memory)
         slots.lengths[batch.slots] = lengths + self._going(batch)
         return self.draw(batch, logits)

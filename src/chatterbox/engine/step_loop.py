@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from chatterbox.audio.clip import Clip
 from chatterbox.engine.admission import Stream
 from chatterbox.engine.capacity import CapacityMeter
 from chatterbox.engine.config import EngineConfig
@@ -16,20 +15,18 @@ from chatterbox.engine.plan import Plan
 from chatterbox.engine.protocol import EngineLoad
 from chatterbox.engine.scheduler import Scheduler
 from chatterbox.engine.sequence import Bookmark, Chunk, Finish, Outcome, Phase, Sequence
+from chatterbox.engine.stream import Rendered
 from chatterbox.errors import ChatterboxError
 
 
 class Sink(Protocol):
     """Where the audio of one sequence goes."""
 
-    def deliver(self, clip: Clip, bookmark: Bookmark | None) -> None: ...
+    def deliver(self, rendered: Rendered) -> None: ...
 
     def finish(self, outcome: Outcome) -> None: ...
 
     def fail(self, error: ChatterboxError) -> None: ...
-
-
-_Marked = tuple[Clip, Bookmark | None]
 
 
 class StepLoop:
@@ -53,7 +50,7 @@ class StepLoop:
         self._scheduler = Scheduler(config)
         self._scheduler.costs = self.meter.costs
         self._sinks: dict[Sequence, Sink] = {}
-        self._clips: dict[Sequence, list[_Marked]] = {}  # rendered and not yet delivered
+        self._clips: dict[Sequence, list[Rendered]] = {}  # rendered and not yet delivered
         self._compute_s: dict[Sequence, float] = {}
         self._publish()
 
@@ -61,6 +58,10 @@ class StepLoop:
     def is_idle(self) -> bool:
         """Whether a step would do nothing."""
         return self._scheduler.is_idle
+
+    def can_spare(self, seconds: float) -> bool:
+        """Whether no listener would miss so much of the device's time."""
+        return self._scheduler.slack_s(now_s=self._clock()) > seconds
 
     def take(self, sequence: Sequence, sink: Sink) -> None:
         """Enter a new sequence into the books."""
@@ -139,8 +140,11 @@ class StepLoop:
         )
         for chunk, clip in zip(chunks, clips, strict=True):
             self._scheduler.rendered(chunk, now_s=now_s)
-            marked = clip, self._bookmark(chunk.sequence)
-            self._clips.setdefault(chunk.sequence, []).append(marked)
+            # Before the bookmark, which is behind them.
+            words = self._device.words(chunk) if chunk.sequence.utterance.timed else ()
+            bookmark = self._bookmark(chunk.sequence)
+            rendered = Rendered(clip=clip, bookmark=bookmark, words=words)
+            self._clips.setdefault(chunk.sequence, []).append(rendered)
         return now_s - began_s
 
     def _bookmark(self, sequence: Sequence) -> Bookmark | None:
@@ -159,9 +163,9 @@ class StepLoop:
         now_s = self._clock()
         for sequence in self._scheduler.audible(now_s=now_s):
             clips = self._clips.pop(sequence)
-            for clip, bookmark in clips:
-                self._sinks[sequence].deliver(clip, bookmark)
-            duration_s = sum(clip.duration_s for clip, _ in clips)
+            for rendered in clips:
+                self._sinks[sequence].deliver(rendered)
+            duration_s = sum(rendered.clip.duration_s for rendered in clips)
             if self._scheduler.delivered(sequence, duration_s=duration_s, now_s=now_s):
                 self._finish(sequence)
 

@@ -3,12 +3,23 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from chatterbox.audio.clip import Clip
 from chatterbox.engine.sequence import Bookmark, Outcome
 from chatterbox.errors import ChatterboxError
+from chatterbox.speech import Word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """A clip, and what was asked for with it."""
+
+    clip: Clip
+    bookmark: Bookmark | None = None  # behind it
+    words: tuple[Word, ...] = ()  # that it is known by now to hold
 
 
 class SpeechStream:
@@ -22,19 +33,19 @@ class SpeechStream:
 
     def __init__(self, on_cancel: Callable[[], None]) -> None:
         self.outcome: Outcome | None = None  # set before iteration ends normally
-        self.bookmark: Bookmark | None = None  # behind the clip given last, if asked for
+        self.latest: Rendered | None = None  # the clip given last, with what belongs to it
         self._loop = asyncio.get_running_loop()
         self._on_cancel: Callable[[], None] | None = on_cancel
-        self._clips: deque[tuple[Clip, Bookmark | None]] = deque()
+        self._clips: deque[Rendered] = deque()
         self._error: ChatterboxError | None = None
         self._is_over = False
         self._changed = asyncio.Event()
 
     # From the engine's thread.
 
-    def deliver(self, clip: Clip, bookmark: Bookmark | None) -> None:
-        """Hand over the next clip, with a bookmark behind it."""
-        self._post(lambda: self._clips.append((clip, bookmark)))
+    def deliver(self, rendered: "Rendered") -> None:
+        """Hand over the next clip."""
+        self._post(lambda: self._clips.append(rendered))
 
     def finish(self, outcome: Outcome) -> None:
         """Say that all clips have been delivered."""
@@ -95,8 +106,8 @@ class SpeechStream:
     async def __anext__(self) -> Clip:
         while True:
             if self._clips:
-                clip, self.bookmark = self._clips.popleft()
-                return clip
+                self.latest = self._clips.popleft()
+                return self.latest.clip
             if self._error is not None:
                 raise self._error
             if self._is_over:

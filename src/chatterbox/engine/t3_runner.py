@@ -12,6 +12,7 @@ from torch import Tensor
 
 from chatterbox.engine.batch import Batch, Slots, Speaker
 from chatterbox.engine.config import EngineConfig
+from chatterbox.engine.gaze import Gaze
 from chatterbox.engine.graphs import EagerSteps, GraphSteps, StepRunner
 from chatterbox.engine.prefix import Prefix, VoiceMemory, voice_key
 from chatterbox.engine.recording import CudaRecorder, Recorder
@@ -74,7 +75,17 @@ class T3Runner:
         )
         if recorder is None and models.device.type == "cuda":
             recorder = CudaRecorder()
-        self._step = DecodeStep(models.t3, self._cache, self._slots, narrow=recorder is None)
+        self._gaze: Gaze | None = None
+        if models.family.alignment_heads:
+            self._gaze = Gaze(
+                models.family.alignment_heads,
+                self._cache,
+                self._slots,
+                most_tokens=self.max_speech_tokens,
+            )
+        self._step = DecodeStep(
+            models.t3, self._cache, self._slots, narrow=recorder is None, gaze=self._gaze
+        )
         self._steps: StepRunner = EagerSteps(self._step)
         if recorder is not None:
             self._steps = GraphSteps(self._step, recorder, most_steps=config.steps_per_sync)
@@ -86,10 +97,17 @@ class T3Runner:
         """Do now what would delay the first listeners; nobody may be speaking."""
         self._steps.prepare()
 
-    def speaker(self, slot: int, sampling: Sampling, *, least_tokens: int) -> Speaker:
-        """A new occupant of a slot; `sampling` is settled."""
-        guided = self._config.guidance and bool(sampling.cfg_weight)
-        return Speaker(slot=slot, sampling=sampling, guided=guided, least_tokens=least_tokens)
+    def speaker(
+        self, slot: int, sampling: Sampling, *, least_tokens: int, timed: bool = False
+    ) -> Speaker:
+        """A new occupant of a slot; `sampling` is settled. Of a `timed` one `looks` can tell."""
+        return Speaker(
+            slot=slot,
+            sampling=sampling,
+            guided=self._config.guidance and bool(sampling.cfg_weight),
+            least_tokens=least_tokens,
+            timed=timed and self._gaze is not None,
+        )
 
     @torch.inference_mode()
     def begin(
@@ -119,6 +137,8 @@ class T3Runner:
             self._cache.write(self._rows(speaker), known)
             self._advance(speaker, known.shape[-2])
             prefix = Prefix(None, script, known=speaker.length)
+        end = speaker.length + prefix.position_count - len(spoken) - t3.config.start_repeats
+        speaker.text = slice(end - t3.frame_text(text).shape[1], end)
         positions = speaker.length + prefix.position_count - len(spoken)
         assert positions + self.max_speech_tokens <= self._cache.max_length + 1
         self._unread[speaker] = _Unread(prefix, key, tuple(spoken))
@@ -190,6 +210,15 @@ class T3Runner:
             speaker.length += len(tokens)
             speaker.drawn += len(tokens)
         return [drawn[speaker] for speaker in speakers]
+
+    @torch.inference_mode()
+    def looks(self, speaker: Speaker, start: int) -> Tensor:
+        """Where a timed speaker looked in its text for the tokens drawn from `start` on.
+
+        (n, places), as `Gaze.rows`; to be asked before anybody else gets the slot.
+        """
+        assert self._gaze is not None, "only such families have timed speakers"
+        return self._gaze.rows(speaker, start, speaker.drawn)
 
     def forget(self, speaker: Speaker) -> None:
         """Let go of a speaker, whatever it was doing."""

@@ -20,7 +20,7 @@ from chatterbox.engine.engine import DeviceEngine
 from chatterbox.engine.plan import Plan
 from chatterbox.engine.protocol import FamilyInfo
 from chatterbox.engine.sequence import Chunk, Sequence, Utterance
-from chatterbox.speech import Sampling
+from chatterbox.speech import Sampling, Word
 
 TONE_FAMILY = FamilyInfo(
     id="tone",
@@ -29,6 +29,7 @@ TONE_FAMILY = FamilyInfo(
     languages=("en",),
     parameters=frozenset({"seed", "temperature"}),
     defaults=Sampling(temperature=0.8),
+    times_words=True,
 )
 
 
@@ -64,6 +65,21 @@ class ToneDevice:
 
     def admit(self, sequence: Sequence) -> int:
         return 0 if sequence.is_drawn else len(sequence.utterance.text)
+
+    def words(self, chunk: Chunk) -> tuple[Word, ...]:
+        """Each word takes its share of the letters."""
+        text, count = chunk.sequence.utterance.text, len(chunk.sequence.tokens)
+        if chunk.sequence.finish is None:
+            count = self.token_count(text)
+        words: list[Word] = []
+        place = 0
+        for written in text.split():
+            first, place = text.index(written, place), text.index(written, place) + len(written)
+            start, end = (count * at / len(text) for at in (first, place))
+            if chunk.start < end <= chunk.end or (chunk.is_last and end > chunk.start):
+                seconds = start / TOKEN_RATE_HZ, end / TOKEN_RATE_HZ
+                words.append(Word(text=written, start_s=seconds[0], end_s=seconds[1]))
+        return tuple(words)
 
     def mark(self, sequence: Sequence) -> bytes:
         return b""

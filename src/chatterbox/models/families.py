@@ -65,6 +65,7 @@ class Family:
     penalty_last: bool  # the repetition penalty comes after the filters
     closing_tokens: tuple[int, ...] = ()  # silence appended to the speech
     tags: frozenset[str] = frozenset()  # sounds and manners it can be asked for, as "laugh"
+    alignment_heads: tuple[tuple[int, int], ...] = ()  # (layer, head) of T3 that follow the text
     min_reference_s: float = 3.0  # of a recording that a voice is made of
     publication: Publication | None  # None: comes with this package
 
@@ -109,6 +110,7 @@ TINY = Family(
     # Measured: a deterministic teacher leaves little to draw, and repeated tokens are silence.
     defaults=replace(_OFF, temperature=0.3, cfg_weight=0.5, top_p=0.9),
     penalty_last=False,
+    alignment_heads=((1, 0), (2, 0)),  # found by looking: all their attention is on the text
     publication=None,
 )
 ENGLISH = Family(

@@ -64,6 +64,11 @@ def phonemes_of(text: str) -> str:
     return kept
 
 
+def is_sound(symbol: str) -> bool:
+    """Whether a symbol is heard: no mark, no space."""
+    return symbol[-1] in _VOWELS or symbol[-1] in _CONSONANTS
+
+
 def symbols_of(phonemes: str) -> list[str]:
     """Split a phoneme string into symbols, stressed vowels together (greedy, left to right)."""
     symbols: list[str] = []

@@ -13,7 +13,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from chatterbox.errors import CheckpointError, InvalidRequest
 from chatterbox.text.languages import MULTILINGUAL, Cangjie, prepare, primary_code
 from chatterbox.text.normalize import normalize, normalize_for_reading
-from chatterbox.text.phonemes import phonemes_of, symbols_of
+from chatterbox.text.phonemes import is_sound, phonemes_of, symbols_of
+from chatterbox.text.words import WordSpan, spans_of
 
 
 class TextTokenizer(Protocol):
@@ -21,6 +22,14 @@ class TextTokenizer(Protocol):
 
     def encode(self, text: str, language: str) -> list[int]:
         """The ids of `text`; `language` is BCP 47 and matters to some families only."""
+        ...
+
+
+class WordTokenizer(TextTokenizer, Protocol):
+    """One that knows where the words are."""
+
+    def words(self, text: str, language: str) -> list[WordSpan]:
+        """The words of `text` and their ids among those of `encode`, in order; maybe none."""
         ...
 
 
@@ -102,6 +111,36 @@ class TinyTokenizer:
     def encode(self, text: str, language: str = "en") -> list[int]:
         phonemes = phonemes_of(normalize_for_reading(text))
         return [self._ids[symbol] for symbol in symbols_of(phonemes) if symbol in self._ids]
+
+    def words(self, text: str, language: str = "en") -> list[WordSpan]:
+        """Where each word is among the ids of `encode`; empty where that cannot be said."""
+        read = normalize_for_reading(text)
+        symbols = [s for s in symbols_of(phonemes_of(read)) if s in self._ids]
+        pieces: list[tuple[int, int]] = []
+        first: int | None = None
+        for place, symbol in enumerate([*symbols, " "]):
+            if symbol == " " and first is not None:
+                pieces.append((first, _sounding_stop(symbols, first, place)))
+                first = None
+            elif first is None and is_sound(symbol):
+                first = place
+        return spans_of(read, pieces, _spoken_words)
+
+
+def _sounding_stop(symbols: list[str], first: int, stop: int) -> int:
+    """The end of a word without the marks behind it."""
+    while stop > first + 1 and not is_sound(symbols[stop - 1]):
+        stop -= 1
+    return stop
+
+
+def _spoken_words(written: str) -> int:
+    """How many words of phonemes one written word makes."""
+    try:
+        phonemes = phonemes_of(written)
+    except InvalidRequest:
+        return 0
+    return sum(any(map(is_sound, word)) for word in phonemes.split())
 
 
 def _open(path: Path) -> Tokenizer:

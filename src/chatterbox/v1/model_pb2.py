@@ -28,7 +28,7 @@ from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63hatterbox/v1/model.proto\x12\rchatterbox.v1\x1a\x1d\x63hatterbox/v1/synthesis.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\"\xcd\x03\n\x05Model\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0elanguage_codes\x18\x04 \x03(\tB\x04\xe2\x41\x01\x03\x12\x1f\n\x11sample_rate_hertz\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12>\n\x0f\x64\x65\x66\x61ult_options\x18\x06 \x01(\x0b\x32\x1f.chatterbox.v1.SynthesisOptionsB\x04\xe2\x41\x01\x03\x12\x37\n\nparameters\x18\x07 \x03(\x0b\x32\x1d.chatterbox.v1.ModelParameterB\x04\xe2\x41\x01\x03\x12!\n\x13paralinguistic_tags\x18\x08 \x03(\tB\x04\xe2\x41\x01\x03\x12?\n\x16min_reference_duration\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12\'\n\x19output_sample_rates_hertz\x18\n \x03(\x05\x42\x04\xe2\x41\x01\x03:4\xea\x41\x31\n\x10\x63hatterbox/Model\x12\x0emodels/{model}*\x06models2\x05model\"\xbe\x01\n\x0eModelParameter\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07minimum\x18\x02 \x01(\x01\x42\x04\xe2\x41\x01\x03\x12\x1f\n\x11\x65xclusive_minimum\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07maximum\x18\x04 \x01(\x01\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07integer\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12 \n\rdefault_value\x18\x06 \x01(\x01\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x42\x10\n\x0e_default_valueb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63hatterbox/v1/model.proto\x12\rchatterbox.v1\x1a\x1d\x63hatterbox/v1/synthesis.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\"\xe9\x03\n\x05Model\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0elanguage_codes\x18\x04 \x03(\tB\x04\xe2\x41\x01\x03\x12\x1f\n\x11sample_rate_hertz\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12>\n\x0f\x64\x65\x66\x61ult_options\x18\x06 \x01(\x0b\x32\x1f.chatterbox.v1.SynthesisOptionsB\x04\xe2\x41\x01\x03\x12\x37\n\nparameters\x18\x07 \x03(\x0b\x32\x1d.chatterbox.v1.ModelParameterB\x04\xe2\x41\x01\x03\x12!\n\x13paralinguistic_tags\x18\x08 \x03(\tB\x04\xe2\x41\x01\x03\x12?\n\x16min_reference_duration\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12\'\n\x19output_sample_rates_hertz\x18\n \x03(\x05\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cword_timings\x18\x0b \x01(\x08\x42\x04\xe2\x41\x01\x03:4\xea\x41\x31\n\x10\x63hatterbox/Model\x12\x0emodels/{model}*\x06models2\x05model\"\xbe\x01\n\x0eModelParameter\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07minimum\x18\x02 \x01(\x01\x42\x04\xe2\x41\x01\x03\x12\x1f\n\x11\x65xclusive_minimum\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07maximum\x18\x04 \x01(\x01\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07integer\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12 \n\rdefault_value\x18\x06 \x01(\x01\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x42\x10\n\x0e_default_valueb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,6 +55,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODEL'].fields_by_name['min_reference_duration']._serialized_options = b'\342A\001\003'
   _globals['_MODEL'].fields_by_name['output_sample_rates_hertz']._loaded_options = None
   _globals['_MODEL'].fields_by_name['output_sample_rates_hertz']._serialized_options = b'\342A\001\003'
+  _globals['_MODEL'].fields_by_name['word_timings']._loaded_options = None
+  _globals['_MODEL'].fields_by_name['word_timings']._serialized_options = b'\342A\001\003'
   _globals['_MODEL']._loaded_options = None
   _globals['_MODEL']._serialized_options = b'\352A1\n\020chatterbox/Model\022\016models/{model}*\006models2\005model'
   _globals['_MODELPARAMETER'].fields_by_name['name']._loaded_options = None
@@ -70,7 +72,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELPARAMETER'].fields_by_name['default_value']._loaded_options = None
   _globals['_MODELPARAMETER'].fields_by_name['default_value']._serialized_options = b'\342A\001\003'
   _globals['_MODEL']._serialized_start=168
-  _globals['_MODEL']._serialized_end=629
-  _globals['_MODELPARAMETER']._serialized_start=632
-  _globals['_MODELPARAMETER']._serialized_end=822
+  _globals['_MODEL']._serialized_end=657
+  _globals['_MODELPARAMETER']._serialized_start=660
+  _globals['_MODELPARAMETER']._serialized_end=850
 # @@protoc_insertion_point(module_scope)

@@ -36,6 +36,7 @@ class Model(_message.Message):
     PARALINGUISTIC_TAGS_FIELD_NUMBER: _builtins.int
     MIN_REFERENCE_DURATION_FIELD_NUMBER: _builtins.int
     OUTPUT_SAMPLE_RATES_HERTZ_FIELD_NUMBER: _builtins.int
+    WORD_TIMINGS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `models/{model}`."""
     display_name: _builtins.str
@@ -44,6 +45,8 @@ class Model(_message.Message):
     """What it is good for, in a sentence or two. May be empty."""
     sample_rate_hertz: _builtins.int
     """Samples per second of its audio, in hertz."""
+    word_timings: _builtins.bool
+    """Whether it can tell when each word is said."""
     @_builtins.property
     def language_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """BCP 47 tags of the languages it speaks, in alphabetical order."""
@@ -85,10 +88,11 @@ class Model(_message.Message):
         paralinguistic_tags: _abc.Iterable[_builtins.str] | None = ...,
         min_reference_duration: _duration_pb2.Duration | None = ...,
         output_sample_rates_hertz: _abc.Iterable[_builtins.int] | None = ...,
+        word_timings: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["default_options", b"default_options", "min_reference_duration", b"min_reference_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_options", b"default_options", "description", b"description", "display_name", b"display_name", "language_codes", b"language_codes", "min_reference_duration", b"min_reference_duration", "name", b"name", "output_sample_rates_hertz", b"output_sample_rates_hertz", "paralinguistic_tags", b"paralinguistic_tags", "parameters", b"parameters", "sample_rate_hertz", b"sample_rate_hertz"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_options", b"default_options", "description", b"description", "display_name", b"display_name", "language_codes", b"language_codes", "min_reference_duration", b"min_reference_duration", "name", b"name", "output_sample_rates_hertz", b"output_sample_rates_hertz", "paralinguistic_tags", b"paralinguistic_tags", "parameters", b"parameters", "sample_rate_hertz", b"sample_rate_hertz", "word_timings", b"word_timings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

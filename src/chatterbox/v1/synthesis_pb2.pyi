@@ -347,6 +347,11 @@ class StreamingSynthesizeConfig(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     MAX_BUFFER_DELAY_FIELD_NUMBER: _builtins.int
     PRONUNCIATIONS_FIELD_NUMBER: _builtins.int
+    ENABLE_WORD_TIMINGS_FIELD_NUMBER: _builtins.int
+    enable_word_timings: _builtins.bool
+    """Whether to tell when each word is said, in `WordTimings`. A model that cannot
+    (`Model.word_timings`) gives a warning. Default: no.
+    """
     @_builtins.property
     def voice(self) -> Global___VoiceSelection:
         """Who speaks. Default: the server's default voice and model."""
@@ -377,10 +382,11 @@ class StreamingSynthesizeConfig(_message.Message):
         options: Global___SynthesisOptions | None = ...,
         max_buffer_delay: _duration_pb2.Duration | None = ...,
         pronunciations: _abc.Iterable[Global___CustomPronunciation] | None = ...,
+        enable_word_timings: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "max_buffer_delay", b"max_buffer_delay", "options", b"options", "voice", b"voice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "max_buffer_delay", b"max_buffer_delay", "options", b"options", "pronunciations", b"pronunciations", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "enable_word_timings", b"enable_word_timings", "max_buffer_delay", b"max_buffer_delay", "options", b"options", "pronunciations", b"pronunciations", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -489,6 +495,11 @@ class SynthesizeRequest(_message.Message):
     AUDIO_CONFIG_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     PRONUNCIATIONS_FIELD_NUMBER: _builtins.int
+    ENABLE_WORD_TIMINGS_FIELD_NUMBER: _builtins.int
+    enable_word_timings: _builtins.bool
+    """Whether to tell when each word is said, in `WordTimings`. A model that cannot
+    (`Model.word_timings`) gives a warning. Default: no.
+    """
     @_builtins.property
     def input(self) -> Global___SynthesisInput:
         """The whole text."""
@@ -517,10 +528,11 @@ class SynthesizeRequest(_message.Message):
         audio_config: Global___AudioConfig | None = ...,
         options: Global___SynthesisOptions | None = ...,
         pronunciations: _abc.Iterable[Global___CustomPronunciation] | None = ...,
+        enable_word_timings: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "input", b"input", "options", b"options", "voice", b"voice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "input", b"input", "options", b"options", "pronunciations", b"pronunciations", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "enable_word_timings", b"enable_word_timings", "input", b"input", "options", b"options", "pronunciations", b"pronunciations", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -538,6 +550,7 @@ class StreamingSynthesizeResponse(_message.Message):
     WARNING_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
     INTERRUPTED_FIELD_NUMBER: _builtins.int
+    WORD_TIMINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def started(self) -> Global___SynthesisStarted:
         """The request was accepted. Always the first message, sent before any audio is computed."""
@@ -562,6 +575,10 @@ class StreamingSynthesizeResponse(_message.Message):
     def interrupted(self) -> Global___SynthesisInterrupted:
         """An interrupt took effect."""
 
+    @_builtins.property
+    def word_timings(self) -> Global___WordTimings:
+        """When words are said, behind the chunk in which they end."""
+
     def __init__(
         self,
         *,
@@ -571,16 +588,79 @@ class StreamingSynthesizeResponse(_message.Message):
         warning: Global___SynthesisWarning | None = ...,
         summary: Global___SynthesisSummary | None = ...,
         interrupted: Global___SynthesisInterrupted | None = ...,
+        word_timings: Global___WordTimings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "flush_done", b"flush_done", "interrupted", b"interrupted", "started", b"started", "streaming_response", b"streaming_response", "summary", b"summary", "warning", b"warning"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "flush_done", b"flush_done", "interrupted", b"interrupted", "started", b"started", "streaming_response", b"streaming_response", "summary", b"summary", "warning", b"warning", "word_timings", b"word_timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "flush_done", b"flush_done", "interrupted", b"interrupted", "started", b"started", "streaming_response", b"streaming_response", "summary", b"summary", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "flush_done", b"flush_done", "interrupted", b"interrupted", "started", b"started", "streaming_response", b"streaming_response", "summary", b"summary", "warning", b"warning", "word_timings", b"word_timings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_streaming_response: _TypeAlias = _typing.Literal["started", "audio", "flush_done", "warning", "summary", "interrupted"]  # noqa: Y015
+    _WhichOneofReturnType_streaming_response: _TypeAlias = _typing.Literal["started", "audio", "flush_done", "warning", "summary", "interrupted", "word_timings"]  # noqa: Y015
     _WhichOneofArgType_streaming_response: _TypeAlias = _typing.Literal["streaming_response", b"streaming_response"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_streaming_response) -> _WhichOneofReturnType_streaming_response | None: ...
 
 Global___StreamingSynthesizeResponse: _TypeAlias = StreamingSynthesizeResponse  # noqa: Y015
+
+@_typing.final
+class WordTimings(_message.Message):
+    """When some words are said, in their order. Together the messages have every word once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def words(self) -> _containers.RepeatedCompositeFieldContainer[Global___WordTiming]:
+        """At least one."""
+
+    def __init__(
+        self,
+        *,
+        words: _abc.Iterable[Global___WordTiming] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WordTimings: _TypeAlias = WordTimings  # noqa: Y015
+
+@_typing.final
+class WordTiming(_message.Message):
+    """When one word is said, on the clock of the stream's audio."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORD_FIELD_NUMBER: _builtins.int
+    START_OFFSET_FIELD_NUMBER: _builtins.int
+    END_OFFSET_FIELD_NUMBER: _builtins.int
+    SEGMENT_INDEX_FIELD_NUMBER: _builtins.int
+    word: _builtins.str
+    """The word as it was written, without the marks around it."""
+    segment_index: _builtins.int
+    """The utterance it belongs to, as `AudioChunk.segment_index`."""
+    @_builtins.property
+    def start_offset(self) -> _duration_pb2.Duration:
+        """Its first sound."""
+
+    @_builtins.property
+    def end_offset(self) -> _duration_pb2.Duration:
+        """The end of its last sound, not before `start_offset`."""
+
+    def __init__(
+        self,
+        *,
+        word: _builtins.str = ...,
+        start_offset: _duration_pb2.Duration | None = ...,
+        end_offset: _duration_pb2.Duration | None = ...,
+        segment_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_offset", b"end_offset", "start_offset", b"start_offset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_offset", b"end_offset", "segment_index", b"segment_index", "start_offset", b"start_offset", "word", b"word"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WordTiming: _TypeAlias = WordTiming  # noqa: Y015
 
 @_typing.final
 class SynthesisStarted(_message.Message):

@@ -18,8 +18,9 @@ from chatterbox.engine.entrance import Entrance
 from chatterbox.engine.listener import Listener
 from chatterbox.engine.plan import Plan
 from chatterbox.engine.rehearsal import rehearse
-from chatterbox.engine.sequence import Bookmark, Chunk, Outcome, Sequence, Utterance
+from chatterbox.engine.sequence import Chunk, Outcome, Sequence, Utterance
 from chatterbox.engine.step_loop import StepLoop
+from chatterbox.engine.stream import Rendered
 from chatterbox.engine.tone import ToneDevice
 from chatterbox.errors import ChatterboxError, Overloaded
 from chatterbox.playback import PlaybackClock
@@ -163,10 +164,10 @@ class _Ear:
     stream: Stream
     number: int
 
-    def deliver(self, clip: Clip, bookmark: Bookmark | None) -> None:
+    def deliver(self, rendered: Rendered) -> None:
         place = len(self.stream.heard)
         now_s = self.simulation.device.now_s
-        self.stream.heard.append((self.number, place, now_s, clip.duration_s))
+        self.stream.heard.append((self.number, place, now_s, rendered.clip.duration_s))
 
     def finish(self, outcome: Outcome) -> None:
         self.stream.finished += 1

@@ -4,7 +4,7 @@ A row belongs to one sequence (two rows under guidance). Rows are of different l
 decoded together; who owns which row, and how long it is, is the caller's business.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from chatterbox.models.t3.config import T3Config
+
+
+Watch = Callable[[int, Tensor], None]
 
 
 class KVCache:
@@ -122,10 +125,19 @@ class Stepping:
     """The memory of a pass that gives every row of a batch one new position, wherever it is."""
 
     def __init__(
-        self, cache: KVCache, runs: Sequence[Run], addresses: Tensor, positions: Tensor
+        self,
+        cache: KVCache,
+        runs: Sequence[Run],
+        addresses: Tensor,
+        positions: Tensor,
+        watch: Watch | None = None,
     ) -> None:
-        """`positions` (rows, 1) are the new ones; with `addresses` they say where to write."""
+        """`positions` (rows, 1) are the new ones; with `addresses` they say where to write.
+
+        `watch` is shown each layer's queries (rows, heads, 1, head_dim).
+        """
         self._cache = cache
+        self._watch = watch
         self._runs = [(run, self._mask(run, positions)) for run in runs]
         self._new = (addresses + positions).flatten()
 
@@ -137,6 +149,8 @@ class Stepping:
     def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         stored_keys, stored_values = self._cache.keys[layer], self._cache.values[layer]
         flat_keys, flat_values = self._cache.flat[layer]
+        if self._watch is not None:
+            self._watch(layer, queries)
         width = keys.shape[-1]
         flat_keys.index_copy_(0, self._new, keys.reshape(-1, width))
         flat_values.index_copy_(0, self._new, values.reshape(-1, width))

@@ -108,13 +108,17 @@ class ResumeState(_message.Message):
     made_unix_ms: _builtins.int
     """When it was made, in milliseconds since 1970 in UTC. An old one is refused."""
     model: _builtins.str
-    """The settings as they were chosen."""
+    """Id of the model that was chosen."""
     voice: _builtins.str
+    """Id of the voice that was chosen; empty where the request has a recording."""
     seed: _builtins.int
+    """The seed that was chosen."""
     inputs_taken: _builtins.int
-    """Of a live session: inputs and characters that were taken, and text that is no utterance yet."""
+    """Of a live session: messages behind the first that were taken."""
     characters_taken: _builtins.int
+    """Characters of text that they had."""
     pending_text: _builtins.str
+    """Text of theirs that is no utterance yet."""
     is_over: _builtins.bool
     """Whether nothing follows."""
     output: _builtins.bytes
@@ -130,7 +134,9 @@ class ResumeState(_message.Message):
         """Texts that were heard lately, at least in part."""
 
     @_builtins.property
-    def balance(self) -> Global___SpeechBalance: ...
+    def balance(self) -> Global___SpeechBalance:
+        """The account so far."""
+
     def __init__(
         self,
         *,
@@ -171,13 +177,21 @@ class ScriptLine(_message.Message):
     flush_id: _builtins.str
     """A flush to be acknowledged."""
     @_builtins.property
-    def passage(self) -> Global___Passage: ...
+    def passage(self) -> Global___Passage:
+        """Text."""
+
     @_builtins.property
-    def warning(self) -> Global___ResumedWarning: ...
+    def warning(self) -> Global___ResumedWarning:
+        """A warning to be given."""
+
     @_builtins.property
-    def interruption(self) -> Global___ResumedInterruption: ...
+    def interruption(self) -> Global___ResumedInterruption:
+        """The report of an interruption to be given."""
+
     @_builtins.property
-    def pause(self) -> Global___Pause: ...
+    def pause(self) -> Global___Pause:
+        """Silence."""
+
     def __init__(
         self,
         *,
@@ -206,6 +220,7 @@ class Pause(_message.Message):
     SECONDS_FIELD_NUMBER: _builtins.int
     IS_ASKED_FIELD_NUMBER: _builtins.int
     seconds: _builtins.float
+    """How long, in seconds."""
     is_asked: _builtins.bool
     """Whether the text asks for it; else it only divides two utterances."""
     def __init__(
@@ -233,7 +248,9 @@ class Passage(_message.Message):
     BEGUN_AT_FIELD_NUMBER: _builtins.int
     BOOKMARK_FIELD_NUMBER: _builtins.int
     text: _builtins.str
+    """All of the utterance."""
     segment: _builtins.int
+    """Its number in the stream, from 0."""
     begun_at: _builtins.int
     """Where it begins on the stream's clock, in samples, if any of it was sent."""
     @_builtins.property
@@ -298,6 +315,7 @@ class Bookmark(_message.Message):
     voiced_count: _builtins.int
     """Tokens among them whose sound was sent."""
     finish: Global___Bookmark.Finish.ValueType
+    """Why no more will be drawn, if so."""
     sound: _builtins.bytes
     """What the vocoder remembers; the engine's own format."""
     @_builtins.property
@@ -329,7 +347,9 @@ class ResumedWarning(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
+    """As in `SynthesisWarning`."""
     message: _builtins.str
+    """As in `SynthesisWarning`."""
     def __init__(
         self,
         *,
@@ -353,7 +373,9 @@ class ResumedInterruption(_message.Message):
     OFFSET_SAMPLES_FIELD_NUMBER: _builtins.int
     DROPPED_TEXT_FIELD_NUMBER: _builtins.int
     offset_samples: _builtins.int
+    """How much the stream had sent by then, in samples."""
     dropped_text: _builtins.str
+    """As in `SynthesisInterrupted`."""
     def __init__(
         self,
         *,
@@ -377,7 +399,9 @@ class HeardText(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     BEGUN_AT_FIELD_NUMBER: _builtins.int
     text: _builtins.str
+    """All of the utterance."""
     begun_at: _builtins.int
+    """Its first sample."""
     def __init__(
         self,
         *,
@@ -410,18 +434,27 @@ class SpeechBalance(_message.Message):
     UNDERRUN_COUNT_FIELD_NUMBER: _builtins.int
     UNDERRUN_S_FIELD_NUMBER: _builtins.int
     character_count: _builtins.int
+    """Characters received."""
     segment_count: _builtins.int
+    """Utterances, spoken or to be spoken."""
     sequence: _builtins.int
+    """The number of the next clip."""
     offset_samples: _builtins.int
+    """Where it begins, in samples."""
     compute_s: _builtins.float
+    """What the device spent on finished utterances."""
     age_s: _builtins.float
     """Since the first text."""
     first_audio_s: _builtins.float
+    """When the first audio left."""
     last_audio_s: _builtins.float
+    """When the latest audio left."""
     ahead_s: _builtins.float
     """Audio that the listener had not heard."""
     underrun_count: _builtins.int
+    """How often a listener had nothing to hear."""
     underrun_s: _builtins.float
+    """And for how long in all, in seconds."""
     def __init__(
         self,
         *,
