@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 import grpc
+import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from balancer.health import Health
@@ -17,7 +18,11 @@ CHECK_S = 1.0  # between two checks, and how long one may take
 RECONNECT_S = 0.2  # before a watch that broke is opened again
 NO_SUCH_WATCH_S = 30.0  # before one that the backend does not know is
 
+UNWELCOME = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+
 SERVING = health_pb2.HealthCheckResponse.SERVING
+
+log = structlog.get_logger(__name__)
 
 
 class Monitor:
@@ -77,8 +82,13 @@ class Monitor:
                     self._upstream.tell(load_of(told), time.monotonic())
                     self._changed(self._upstream)
             except grpc.aio.AioRpcError as error:
-                if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                if error.code() in (grpc.StatusCode.UNIMPLEMENTED, *UNWELCOME):
                     pause_s = NO_SUCH_WATCH_S
+                if error.code() in UNWELCOME:  # and so are the calls that it will be sent
+                    address, said = self._upstream.address, error.details()
+                    log.warning(
+                        "a backend does not let the balancer in", address=address, said=said
+                    )
             self._upstream.forget_load()
             self._changed(self._upstream)
             await asyncio.sleep(pause_s)

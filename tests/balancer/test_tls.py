@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from chatterbox.errors import ConfigError
 from chatterbox.process.auth.callers import Role
@@ -158,6 +159,9 @@ async def test_a_server_lets_in_the_balancer_by_its_key(
             async with grpc.aio.insecure_channel(balancer.address) as opened:
                 listing = opened.unary_unary("/chatterbox.v1.VoicesService/ListVoices")
                 assert b"voices/alto" in await listing(b"")
+        with capture_logs() as logs:
+            async with balancer_to(server.address, certs):
+                await settled(lambda: any("does not let" in line["event"] for line in logs))
         async with balancer_to(server.address, certs) as balancer:
             await settled(lambda: balancer.pool.is_serving)  # health is told to anybody
             async with grpc.aio.insecure_channel(balancer.address) as opened:
