@@ -168,11 +168,16 @@ class _Work:
         try:
             while self._take_arrivals():
                 self._guarded_step()
-                self.errands.step(self._device.models, is_convenient=self._loop.is_idle)
+                self._run_errand()
         finally:
             self._loop.fail_all(EngineStopped("the engine has stopped"))
             self.errands.fail_all(EngineStopped("the engine has stopped"))
             self._device.close()
+
+    def _run_errand(self) -> None:
+        if not self.errands.is_empty:
+            is_convenient = self._loop.can_spare(self.errands.piece_s)
+            self.errands.step(self._device.models, is_convenient=is_convenient)
 
     def take(self, sequence: Sequence, stream: SpeechStream) -> None:
         """Begin with a new sequence."""

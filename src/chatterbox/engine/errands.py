@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_ERRANDS = 16  # waiting or begun; more are refused
 PATIENCE_S = 0.5  # after which the next piece is done, whoever is in a hurry
+_UNKNOWN_PIECE_S = 0.25
+_FORGOTTEN = 0.9  # what is left of the longest piece after another one
 
 Work = Callable[["Models"], Generator[None, None, Any]]
 
@@ -74,6 +76,7 @@ class Errands:
         self._lock = threading.Lock()
         self._is_closed = False
         self._waits_since_s = 0.0
+        self.piece_s = _UNKNOWN_PIECE_S  # that the next piece may well take
 
     @property
     def is_empty(self) -> bool:
@@ -96,13 +99,14 @@ class Errands:
             return
         if not is_convenient and self._clock() - self._waits_since_s < PATIENCE_S:
             return
-        errand = self._queue[0]
+        errand, began_s = self._queue[0], self._clock()
         # Whoever waited may have left; then nothing of it is done any more.
         is_over = errand.result.cancelled() or errand.advance(models(errand.family))
         with self._lock:
             if is_over:
                 self._queue.popleft()
             self._waits_since_s = self._clock()
+            self.piece_s = max(self._waits_since_s - began_s, _FORGOTTEN * self.piece_s)
 
     def fail_all(self, error: ChatterboxError) -> None:
         """End what is left with an error and take no more."""

@@ -5,6 +5,7 @@
 It holds no tensor, reads no clock and waits for nothing; time comes in as an argument.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Mapping
 
@@ -16,6 +17,7 @@ from chatterbox.engine.onset import can_last
 from chatterbox.engine.plan import Plan
 from chatterbox.engine.rendering import Rendering
 from chatterbox.engine.sequence import Bookmark, Chunk, Finish, Phase, Sequence
+from chatterbox.engine.slack import Slack
 
 
 class Scheduler:
@@ -54,6 +56,13 @@ class Scheduler:
     def stream_limit(self) -> int | None:
         """The most of them that it carries in real time, as measured; None: no limit."""
         return stream_limit(self.config, self.costs)
+
+    def slack_s(self, *, now_s: float) -> float:
+        """How long the device could do something else and no listener would miss it."""
+        slack = Slack(self.config, self.costs, now_s, max(1, len(self.running)))
+        known = (*self.waiting, *self.running, *self.voicing)
+        awaited = [slack.of(each) for each in known if each.listener is not None]
+        return min(awaited, default=math.inf)
 
     def submit(self, sequence: Sequence, *, now_s: float) -> None:
         """Queue a new sequence."""

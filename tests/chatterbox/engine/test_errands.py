@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from chatterbox.engine.config import EngineConfig
+from chatterbox.engine.engine import DeviceEngine
 from chatterbox.engine.errands import MAX_ERRANDS, PATIENCE_S, Errand, Errands
-from chatterbox.engine.tone import ToneEngine
+from chatterbox.engine.sequence import Utterance
+from chatterbox.engine.tone import ToneDevice, ToneEngine
 from chatterbox.errors import EngineStopped, InvalidRequest, Overloaded
+from chatterbox.speech import Sampling
 
 MODELS: Any = object()
 
@@ -122,3 +125,51 @@ async def test_an_engine_without_models_has_none_to_lend() -> None:
             await engine.borrow("nothing", in_pieces([], "a"))
     finally:
         await engine.stop()
+
+
+class Lending(ToneDevice):
+    """Tones, and something to lend."""
+
+    def models(self, family: str) -> Any:
+        return MODELS
+
+
+async def test_an_errand_is_done_while_somebody_listens() -> None:
+    engine = DeviceEngine(Lending(seconds_per_token=0.002), EngineConfig())
+    await engine.start()
+    try:
+        utterance = Utterance(
+            text="A sentence that takes a while to be spoken. " * 5,
+            family="tone",
+            voice="alto",
+            language="en",
+            sampling=Sampling(seed=1),
+            conditioning=lambda: MODELS,
+        )
+        stream = engine.submit(utterance)
+        assert await engine.borrow("tone", in_pieces([], "a")) == "a"
+        assert engine.active_count == 1
+        assert [clip async for clip in stream]
+        assert engine.active_count == 0
+    finally:
+        await engine.stop()
+
+
+def test_a_piece_is_expected_to_take_as_long_as_the_longest_lately() -> None:
+    clock = Clock()
+    errands = Errands(clock=clock)
+
+    def work(models: Any) -> Generator[None, None, None]:
+        for seconds in (1.0, 0.1, 0.1):
+            clock.now_s += seconds
+            yield
+
+    async def run() -> None:
+        errands.add(Errand("tiny", work))
+        expected = []
+        for _ in range(3):
+            step(errands)
+            expected.append(round(errands.piece_s, 3))
+        assert expected == [1.0, 0.9, 0.81]
+
+    asyncio.run(run())
