@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.request import urlopen
 
 import grpc
 import pytest
@@ -12,6 +13,7 @@ from chatterbox.v1.text_to_speech_service_pb2_grpc import TextToSpeechServiceStu
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 EDGE, BALANCER, SERVER = "chatterbox-edge", "chatterbox-balancer", "chatterbox-server"
+METRICS_PORT = 19_613  # and the next one
 SECRET_TEXT, SECRET_KEY = (
     "A sentence that nobody else is to read.",
     "sk-that-nobody-else-is-to-have",
@@ -23,7 +25,8 @@ def traced(
     tmp_path_factory: pytest.TempPathFactory, start_stack: Any, collector: Any
 ) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("traced")
-    with start_stack(folder, "--servers=1", f"--otlp-endpoint={collector.endpoint}") as stack:
+    flags = (f"--otlp-endpoint={collector.endpoint}", f"--metrics-port={METRICS_PORT}")
+    with start_stack(folder, "--servers=1", *flags) as stack:
         by_rest(stack)
         by_grpc(stack)
         yield stack
@@ -91,6 +94,14 @@ def test_a_grpc_call_begins_a_trace_where_it_has_none(traced: Any, collector: An
     assert way[0].parent_id == ""
     assert way[-1].attributes["rpc.response.status_code"] == "INVALID_ARGUMENT"
     assert not way[-1].is_error
+
+
+def test_every_process_has_its_metrics(traced: Any) -> None:
+    pages = [
+        urlopen(f"http://127.0.0.1:{METRICS_PORT + number}/metrics").read() for number in (0, 1)
+    ]
+    assert b"chatterbox_balancer_calls_total" in pages[0]
+    assert b"chatterbox_time_to_first_audio_seconds" in pages[1]
 
 
 def test_every_log_is_json_of_one_shape_under_one_id(traced: Any, wait_until: Any) -> None:

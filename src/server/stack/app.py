@@ -130,6 +130,7 @@ def _stack(settings: StackSettings, plan: Plan, folder: Path, write: Write) -> R
                 *("--listen", address, "--threads", str(settings.threads_each), *shared),
                 *("--resume-key-file", str(resume_key)),
                 *settings.identities.listen_flags("server"),
+                *settings.metrics_flags(number + 1),
                 *settings.flags_of(number),
             ],
             write=write,
@@ -143,6 +144,7 @@ def _stack(settings: StackSettings, plan: Plan, folder: Path, write: Write) -> R
         *settings.auth_flags(),
         *settings.identities.listen_flags("balancer"),
         *settings.identities.balancer_flags(),
+        *settings.metrics_flags(0),
     ]
     balancer = Child("balancer", balancer_command, write=write)
     return RunningStack(

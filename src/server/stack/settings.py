@@ -79,6 +79,11 @@ class StackSettings(AuthSettings):
         description="folder of certificates, made there if need be: TLS to clients, and between "
         "the parts TLS that asks both sides",
     )
+    metrics_port: Annotated[int, Field(ge=1, le=65_000)] | None = Field(
+        None,
+        description="port of the balancer's Prometheus endpoint on this machine; the model servers' "
+        "take the ports behind it; none by default",
+    )
     drain_s: Seconds = Field(
         10.0, description="seconds running streams get to finish when the stack stops"
     )
@@ -95,6 +100,12 @@ class StackSettings(AuthSettings):
     def threads_each(self) -> int:
         """Threads of each model server."""
         return self.threads or max(1, (os.cpu_count() or 1) // self.servers)
+
+    def metrics_flags(self, index: int) -> list[str]:
+        """Those of the balancer, 0, or of a model server, from 1 on."""
+        if self.metrics_port is None:
+            return []
+        return ["--metrics-port", str(self.metrics_port + index)]
 
     def flags_of(self, index: int) -> list[str]:
         """The further flags of one model server."""

@@ -60,6 +60,13 @@ def test_the_cores_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().servers == 1
 
 
+def test_the_metrics_of_each_process_have_a_port_of_their_own() -> None:
+    settings = parse_settings(["--metrics-port", "9100"], program="chatterbox up")
+    assert settings.metrics_flags(0) == ["--metrics-port", "9100"]
+    assert settings.metrics_flags(2) == ["--metrics-port", "9102"]
+    assert load_settings().metrics_flags(0) == []
+
+
 def test_each_server_gets_its_own_flags() -> None:
     flags = "--family english --device cuda:{index}"
     settings = parse_settings(["--server-flags", flags], program="chatterbox up")
