@@ -184,7 +184,10 @@ class Silence(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """A word of an utterance and when it is said, in seconds from the utterance's first sample."""
+    """A word of an utterance, as it is written, with the marks at it, and when it is said.
+
+    In seconds from the utterance's first sample.
+    """
 
     text: str
     start_s: float

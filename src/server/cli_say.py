@@ -23,6 +23,7 @@ from server.cli_connection import connected
 from server.cli_lists import Server
 from server.cli_output import FORMATS, SoundOutput, format_of, silence_stdout
 from server.cli_progress import Report, progress_bar
+from server.subtitles import check_subtitles, write_subtitles
 
 CHARACTERS_PER_SECOND = 15  # of English read aloud; only the progress bar relies on it
 READ_BYTES = 4096
@@ -44,6 +45,7 @@ class Speech:
     audio: pb.AudioConfig
     options: pb.SynthesisOptions
     pronunciations: tuple[pb.CustomPronunciation, ...] = ()
+    subtitles: str | None = None  # a file
 
     def call(self, channel: grpc.aio.Channel) -> Call:
         """The call that speaks it."""
@@ -53,6 +55,7 @@ class Speech:
             "audio_config": self.audio,
             "options": self.options,
             "pronunciations": self.pronunciations,
+            "enable_word_timings": self.subtitles is not None,
         }
         if self.text == "-":
             return stub.StreamingSynthesize(_live_requests(pb.StreamingSynthesizeConfig(**how)))
@@ -71,6 +74,7 @@ def say(  # noqa: PLR0913  # one parameter per option: so typer wants it
     speaking_rate: told.SpeakingRate = None,
     gain: told.Gain = None,
     pronounce: told.Pronounce = None,
+    subtitles: told.Subtitles = None,
     seed: told.Seed = None,
     temperature: told.Temperature = None,
     exaggeration: told.Exaggeration = None,
@@ -110,7 +114,10 @@ def say(  # noqa: PLR0913  # one parameter per option: so typer wants it
         ),
         options=_made(pb.SynthesisOptions, **options),
         pronunciations=tuple(_pronunciation(each) for each in pronounce or ()),
+        subtitles=subtitles,
     )
+    if subtitles is not None:
+        check_subtitles(subtitles)
     try:
         asyncio.run(_say(speech, output, server, Access(api_key=api_key, tls_ca=tls_ca)))
     except BrokenPipeError:
@@ -146,19 +153,26 @@ async def _say(speech: Speech, place: str, server: str | None, access: Access) -
             responses = call.__aiter__()
             first = await anext(responses)  # a refusal comes here, before anything is written
             with output, progress_bar(expected_s) as report:
-                summary = await _save(responses, output, report)
+                words: list[pb.WordTiming] = []
+                summary = await _save(responses, output, report, words)
         finally:
             call.cancel()  # harmless when it is over
+    if speech.subtitles is not None:
+        write_subtitles(speech.subtitles, words)
     _tell(summary, first.started, place)
 
 
-async def _save(responses: Responses, output: SoundOutput, report: Report) -> pb.SynthesisSummary:
+async def _save(
+    responses: Responses, output: SoundOutput, report: Report, words: list[pb.WordTiming]
+) -> pb.SynthesisSummary:
     summary = pb.SynthesisSummary()
     async for response in responses:
         match response.WhichOneof("streaming_response"):
             case "audio":
                 output.write(response.audio.audio_content)
                 report.spoke_until(response.audio.offset.ToTimedelta().total_seconds())
+            case "word_timings":
+                words.extend(response.word_timings.words)
             case "warning":
                 report.warn(response.warning.message)
             case "summary":

@@ -26,6 +26,9 @@ Pronounce = Annotated[
     list[str] | None,
     typer.Option(metavar="WORD=SPOKEN", help="Say a word as another is written; may be repeated."),
 ]
+Subtitles = Annotated[
+    str | None, typer.Option(help="File for the words and their times, .srt or .vtt.")
+]
 
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same audio.")]
 Temperature = Annotated[float | None, typer.Option(help="0 to 5; higher is livelier.")]

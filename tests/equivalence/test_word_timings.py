@@ -33,7 +33,7 @@ def bare(text: str) -> list[str]:
 
 async def test_every_word_is_told_once_in_its_place(tiny_engine: Any) -> None:
     heard = await tiny_engine.speak(replace(tiny_engine.utterance(LONG), timed=True))
-    assert [word.text for word in heard.words] == bare(LONG)
+    assert [word.text for word in heard.words] == LONG.split()
     edges = [edge for word in heard.words for edge in (word.start_s, word.end_s)]
     assert edges == sorted(edges)
     assert edges[0] >= 0.0

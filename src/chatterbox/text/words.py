@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WordSpan:
-    """A word as it is written, and its ids: `first` to before `stop`."""
+    """A word as it is written, with the marks at it, and its ids: `first` to before `stop`."""
 
     text: str
     first: int
@@ -30,8 +30,7 @@ def spans_of(
     spans: list[WordSpan] = []
     place = 0
     for word, count in zip(written, counts, strict=True):
-        bare = word.strip("\"'.,;:!?()[]\u2026\u2014\u2013\u201c\u201d\u2018\u2019")
-        if count and bare:
-            spans.append(WordSpan(bare, pieces[place][0], pieces[place + count - 1][1]))
+        if count:
+            spans.append(WordSpan(word, pieces[place][0], pieces[place + count - 1][1]))
         place += count
     return spans

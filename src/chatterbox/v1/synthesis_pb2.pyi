@@ -635,7 +635,7 @@ class WordTiming(_message.Message):
     END_OFFSET_FIELD_NUMBER: _builtins.int
     SEGMENT_INDEX_FIELD_NUMBER: _builtins.int
     word: _builtins.str
-    """The word as it was written, without the marks around it."""
+    """The word as it was written, with the marks at it."""
     segment_index: _builtins.int
     """The utterance it belongs to, as `AudioChunk.segment_index`."""
     @_builtins.property
