@@ -33,6 +33,8 @@ export interface Model {
   readonly paralinguisticTags: readonly string[];
   /** How long a recording must be at least to make a voice of it. */
   readonly minReferenceMs: number;
+  /** Whether it can tell when each word is said. */
+  readonly hasWordTimings: boolean;
 }
 
 /** An option that a model knows. */
@@ -84,6 +86,7 @@ function modelOf(wire: WireModel): Model {
     parameters: wire.parameters.flatMap(parameterOf),
     paralinguisticTags: wire.paralinguisticTags,
     minReferenceMs: durationMs(wire.minReferenceDuration),
+    hasWordTimings: wire.wordTimings,
   };
 }
 

@@ -24,6 +24,7 @@ export type {
   SoundStream,
   SoundTimings,
   SoundWarning,
+  WordTiming,
 } from './sound-stream.js';
 export type { SpeakRequest, VoiceSettings } from './speak-request.js';
 export type { ReferenceAudio, Speaker } from './speaker.js';

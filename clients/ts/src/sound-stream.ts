@@ -49,6 +49,7 @@ export interface CollectedSound<Started, Summary> extends Pcm<Int16Array<ArrayBu
   readonly started: Started;
   readonly summary: Summary;
   readonly warnings: readonly SoundWarning[];
+  readonly words: readonly WordTiming[];
 }
 
 /**
@@ -65,10 +66,20 @@ export interface SoundStarted {
   readonly sampleRateHz: number;
 }
 
-/** Kinds of events that a stream may have beside those of all. */
-export interface OwnEvent {
-  readonly kind: 'flushed' | 'interrupted';
+/** When one word is said, on the clock of the stream's audio. */
+export interface WordTiming {
+  /** As it was written, without the marks around it. */
+  readonly word: string;
+  readonly startMs: number;
+  readonly endMs: number;
+  /** The utterance it belongs to, as in `audio`. */
+  readonly segmentIndex: number;
 }
+
+/** Events that a stream may have beside those of all. */
+export type OwnEvent =
+  | { readonly kind: 'words'; readonly words: readonly WordTiming[] }
+  | { readonly kind: 'flushed' | 'interrupted' };
 
 /**
  * Sound that is still being computed. It is read once: as blocks of samples (`for await`), as
@@ -87,6 +98,7 @@ export class SoundStream<Started extends SoundStarted, Summary, Own extends OwnE
   readonly #format = new Deferred<PcmFormat>();
   readonly #summary = new Deferred<Summary>();
   readonly #warnings: SoundWarning[] = [];
+  readonly #words: WordTiming[] = [];
   readonly #events: AsyncGenerator<SoundEvent<Started, Summary, Own>, void>;
   readonly #first: Promise<IteratorResult<SoundEvent<Started, Summary, Own>, void>>;
   #sourceError: { readonly reason: unknown } | undefined;
@@ -121,6 +133,11 @@ export class SoundStream<Started extends SoundStarted, Summary, Own extends OwnE
   /** The warnings so far. */
   get warnings(): readonly SoundWarning[] {
     return this.#warnings;
+  }
+
+  /** When the words so far are said, if the request asked for that. */
+  get words(): readonly WordTiming[] {
+    return this.#words;
   }
 
   /** How long this side waited for what has come so far. */
@@ -183,6 +200,7 @@ export class SoundStream<Started extends SoundStarted, Summary, Own extends OwnE
       started,
       summary,
       warnings: this.warnings,
+      words: this.words,
     };
   }
 
@@ -197,7 +215,7 @@ export class SoundStream<Started extends SoundStarted, Summary, Own extends OwnE
   ): AsyncGenerator<SoundEvent<Started, Summary, Own>, void> {
     const cancel = (): void => {
       this.#call.abort(signal?.reason);
-      this.#fail(callErrorOf(ConnectError.from(signal?.reason, Code.Canceled), signal));
+      this.#fail(callErrorOf(cancellation(this.#call.signal), signal));
     };
     const fail = (reason: unknown): void => {
       this.#sourceError = { reason };
@@ -207,6 +225,8 @@ export class SoundStream<Started extends SoundStarted, Summary, Own extends OwnE
     if (signal?.aborted) cancel();
     try {
       for await (const event of open(this.#call.signal, fail)) {
+        // What had arrived by then is nobody's wish any more.
+        if (this.#call.signal.aborted) throw cancellation(this.#call.signal);
         this.#note(event);
         yield event;
       }
@@ -235,6 +255,9 @@ export class SoundStream<Started extends SoundStarted, Summary, Own extends OwnE
       case 'warning':
         this.#warnings.push(event);
         break;
+      case 'words':
+        this.#words.push(...event.words);
+        break;
       case 'summary':
         this.#timings = { ...this.#timings, finishedMs: nowMs };
         this.#summary.resolve(event);
@@ -249,4 +272,9 @@ export class SoundStream<Started extends SoundStarted, Summary, Own extends OwnE
     this.#summary.reject(error);
     return error;
   }
+}
+
+/** What a call fails with whose signal was aborted; a `TimeoutError` stays one. */
+function cancellation(signal: AbortSignal): ConnectError {
+  return ConnectError.from(signal.reason, Code.Canceled);
 }

@@ -15,6 +15,8 @@ export interface VoiceSettings extends Speaker, SoundSettings {
   readonly options?: SynthesisOptions | undefined;
   /** How words are to be said, in their place: `{ GIF: 'jiff' }`. At most 100. */
   readonly pronunciations?: Readonly<Record<string, string>> | undefined;
+  /** Whether to tell when each word is said. Default: no. */
+  readonly wordTimings?: boolean | undefined;
 }
 
 /** A text that is known as a whole, 1 to 100,000 characters. */
@@ -36,7 +38,7 @@ export async function synthesizeRequest(
 
 /** What both methods take beside the text. */
 export async function wireSettings(settings: VoiceSettings, encoding = AudioEncoding.PCM) {
-  const { options, pronunciations = {} } = settings;
+  const { options, pronunciations = {}, wordTimings = false } = settings;
   return {
     voice: await voiceSelection(settings),
     audioConfig: audioConfig(settings, encoding),
@@ -44,6 +46,7 @@ export async function wireSettings(settings: VoiceSettings, encoding = AudioEnco
       phrase,
       spokenAs,
     })),
+    enableWordTimings: wordTimings,
     ...(options === undefined ? {} : { options: wireOptions(options) }),
   };
 }

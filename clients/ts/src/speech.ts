@@ -7,9 +7,10 @@ import {
   type StreamingSynthesizeResponse,
   type SynthesisStarted as WireStarted,
   type SynthesisSummary as WireSummary,
+  type WordTiming as WireWordTiming,
 } from './gen/chatterbox/v1/synthesis_pb.js';
 import { samplesOf } from './pcm.js';
-import type { SoundEvent, SoundStream } from './sound-stream.js';
+import type { SoundEvent, SoundStream, WordTiming } from './sound-stream.js';
 
 /** The settings in force. */
 export interface SpeechStarted {
@@ -47,6 +48,8 @@ export interface SpeechSummary {
 
 /** What a speech tells beside what every stream of sound does. */
 export type SpeechOnlyEvent =
+  /** When some words are said; together these events have every word once, in order. */
+  | { readonly kind: 'words'; readonly words: readonly WordTiming[] }
   /** All text before a flush was spoken, and its audio sent. */
   | { readonly kind: 'flushed'; readonly flushId: string; readonly offsetMs: number }
   /** Unspoken text and unsent audio were dropped. */
@@ -81,6 +84,8 @@ function speechEvent(message: StreamingSynthesizeResponse): SpeechEvent | undefi
       };
     case 'warning':
       return { kind, code: value.code, message: value.message };
+    case 'wordTimings':
+      return { kind: 'words', words: value.words.map(wordTimingOf) };
     case 'flushDone':
       return { kind: 'flushed', flushId: value.flushId, offsetMs: durationMs(value.offset) };
     case 'interrupted':
@@ -105,6 +110,15 @@ export function startedOf(wire: WireStarted, encoding: AudioEncoding): SpeechSta
     sampleRateHz: wire.sampleRateHertz,
     seed: wire.seed,
     isWatermarked: wire.watermarked,
+  };
+}
+
+function wordTimingOf(wire: WireWordTiming): WordTiming {
+  return {
+    word: wire.word,
+    startMs: durationMs(wire.startOffset),
+    endMs: durationMs(wire.endOffset),
+    segmentIndex: wire.segmentIndex,
   };
 }
 

@@ -2,7 +2,16 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import { describe, expect, test, vi } from 'vitest';
 import { AudioEncoding } from '../src/gen/chatterbox/v1/synthesis_pb.js';
 import { type ChatterboxError, createChatterbox, type SpeechEvent } from '../src/index.js';
-import { audio, endless, RATE_HZ, sentence, serverOf, started, summary } from './fake-server.js';
+import {
+  audio,
+  endless,
+  RATE_HZ,
+  response,
+  sentence,
+  serverOf,
+  started,
+  summary,
+} from './fake-server.js';
 
 function speaking(synthesize: Parameters<typeof serverOf>[0]['synthesize'] = sentence) {
   return createChatterbox({ transport: serverOf(synthesize === undefined ? {} : { synthesize }) });
@@ -47,6 +56,34 @@ describe('a speech', () => {
     expect(speech.timings.startedMs).toBeGreaterThanOrEqual(0);
     expect(speech.timings.firstAudioMs).toBeUndefined();
     await speech.events().return?.();
+  });
+
+  test('tells when each word is said', async () => {
+    const timing = (word: string, startMs: number) => ({
+      word,
+      startOffset: { nanos: startMs * 1e6 },
+      endOffset: { nanos: (startMs + 80) * 1e6 },
+      segmentIndex: 1,
+    });
+    const synthesize = vi.fn(async function* speak() {
+      yield started();
+      yield audio(Int16Array.of(1));
+      const words = [timing('Hello', 40), timing('there', 200)];
+      yield response({ streamingResponse: { case: 'wordTimings', value: { words } } });
+      yield summary();
+    });
+    const events: SpeechEvent[] = [];
+    const speech = speaking(synthesize).speak({ text: 'Hello there', wordTimings: true });
+    for await (const event of speech.events()) events.push(event);
+    expect(events[2]).toEqual({
+      kind: 'words',
+      words: [
+        { word: 'Hello', startMs: 40, endMs: 120, segmentIndex: 1 },
+        { word: 'there', startMs: 200, endMs: 280, segmentIndex: 1 },
+      ],
+    });
+    expect(speech.words.map(({ word }) => word)).toEqual(['Hello', 'there']);
+    expect(synthesize.mock.calls[0]?.slice(0, 1)).toMatchObject([{ enableWordTimings: true }]);
   });
 
   test('comes as a whole, with its summary and warnings', async () => {

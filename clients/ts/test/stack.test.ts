@@ -5,7 +5,9 @@ import { type ChatterboxError, createChatterbox as overGrpcWeb } from '../src/in
 import { createChatterbox as overGrpc } from '../src/node.js';
 
 const baseUrl = process.env['CHATTERBOX_TEST_URL'] ?? '';
-const LONG = 'This sentence is spoken over and over again. '.repeat(200);
+const SENTENCE = 'This sentence is spoken over and over again. ';
+const LONG = SENTENCE.repeat(200);
+const ENDLESS = SENTENCE.repeat(2_000);
 const UNREACHABLE = 'http://127.0.0.1:9'; // the discard service, which nobody runs
 
 const node = overGrpc({ baseUrl: baseUrl || UNREACHABLE });
@@ -54,18 +56,25 @@ describe.skipIf(baseUrl === '').each([
     expect((await speech.summary).audioMs).toBeCloseTo(endMs, 3);
   });
 
+  // So long that no buffer on the way holds it: the call goes on until somebody ends it.
   test('an abort frees the place on the server', async () => {
     const stop = new AbortController();
-    const speech = chatterbox.speak(LONG, { signal: stop.signal });
-    const collected = errorOf(speech.collect());
-    await speech.started;
-    stop.abort();
-    expect((await collected).kind).toBe('cancelled');
+    const speech = chatterbox.speak(ENDLESS, { signal: stop.signal });
+    const read = async () => {
+      for await (const _ of speech) {
+        expect(await activeStreams()).toBeGreaterThan(0);
+        stop.abort();
+      }
+    };
+    expect((await errorOf(read())).kind).toBe('cancelled');
     await vi.waitFor(async () => expect(await activeStreams()).toBe(0), { timeout: 10_000 });
   });
 
   test('leaving the loop frees the place on the server', async () => {
-    for await (const _ of chatterbox.speak(LONG)) break;
+    for await (const _ of chatterbox.speak(ENDLESS)) {
+      expect(await activeStreams()).toBeGreaterThan(0);
+      break;
+    }
     await vi.waitFor(async () => expect(await activeStreams()).toBe(0), { timeout: 10_000 });
   });
 
@@ -104,11 +113,21 @@ describe.skipIf(baseUrl === '').each([
   });
 
   test('speech is had faster and at another rate', async () => {
-    const { samples: plain } = await chatterbox.speak({ text: LONG.slice(0, 45) }).collect();
-    const request = { text: LONG.slice(0, 45), speakingRate: 2, sampleRateHz: 48_000 };
+    const { samples: plain } = await chatterbox.speak({ text: SENTENCE }).collect();
+    const request = { text: SENTENCE, speakingRate: 2, sampleRateHz: 48_000 };
     const { samples, sampleRateHz } = await chatterbox.speak(request).collect();
     expect(sampleRateHz).toBe(48_000);
     expect(samples.length / plain.length).toBeCloseTo(1, 0); // twice as fast, twice as many
+  });
+
+  test('each word is told when it is said', async () => {
+    const request = { text: 'One two. Three, four.', wordTimings: true };
+    const { words, summary } = await chatterbox.speak(request).collect();
+    const spoken = words.map(({ word }) => word.replace(/\W/g, ''));
+    expect(spoken).toEqual(['One', 'two', 'Three', 'four']);
+    const edges = words.flatMap(({ startMs, endMs }) => [startMs, endMs]);
+    expect(edges).toEqual(edges.toSorted((a, b) => a - b));
+    expect(edges.at(-1)).toBeLessThanOrEqual(summary.audioMs);
   });
 
   test('voices, models and backends are listed', async () => {

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file chatterbox/v1/synthesis.proto.
  */
 export const file_chatterbox_v1_synthesis: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jaGF0dGVyYm94L3YxL3N5bnRoZXNpcy5wcm90bxINY2hhdHRlcmJveC52MSI2Cg5TeW50aGVzaXNJbnB1dBIUCgR0ZXh0GAEgASgJQgTiQQEBSABCDgoMaW5wdXRfc291cmNlIr4BCg5Wb2ljZVNlbGVjdGlvbhInCgRuYW1lGAEgASgJQhniQQEB+kESChBjaGF0dGVyYm94L1ZvaWNlEhsKDWxhbmd1YWdlX2NvZGUYAiABKAlCBOJBAQESKAoFbW9kZWwYAyABKAlCGeJBAQH6QRIKEGNoYXR0ZXJib3gvTW9kZWwSPAoPcmVmZXJlbmNlX2F1ZGlvGAQgASgLMh0uY2hhdHRlcmJveC52MS5SZWZlcmVuY2VBdWRpb0IE4kEBASI+Cg5SZWZlcmVuY2VBdWRpbxIVCgdjb250ZW50GAEgASgMQgTiQQECEhUKB2NvbnNlbnQYAiABKAhCBOJBAQIivAEKC0F1ZGlvQ29uZmlnEjoKDmF1ZGlvX2VuY29kaW5nGAEgASgOMhwuY2hhdHRlcmJveC52MS5BdWRpb0VuY29kaW5nQgTiQQEBEiAKDXNwZWFraW5nX3JhdGUYAiABKAFCBOJBAQFIAIgBARIcCg52b2x1bWVfZ2Fpbl9kYhgEIAEoAUIE4kEBARIfChFzYW1wbGVfcmF0ZV9oZXJ0ehgFIAEoBUIE4kEBAUIQCg5fc3BlYWtpbmdfcmF0ZSJEChNDdXN0b21Qcm9udW5jaWF0aW9uEhQKBnBocmFzZRgBIAEoCUIE4kEBAhIXCglzcG9rZW5fYXMYAiABKAlCBOJBAQIi7gIKEFN5bnRoZXNpc09wdGlvbnMSFwoEc2VlZBgBIAEoA0IE4kEBAUgAiAEBEh4KC3RlbXBlcmF0dXJlGAIgASgBQgTiQQEBSAGIAQESHwoMZXhhZ2dlcmF0aW9uGAMgASgBQgTiQQEBSAKIAQESHQoKY2ZnX3dlaWdodBgEIAEoAUIE4kEBAUgDiAEBEhgKBXRvcF9wGAUgASgBQgTiQQEBSASIAQESGAoFdG9wX2sYBiABKAVCBOJBAQFIBYgBARIYCgVtaW5fcBgHIAEoAUIE4kEBAUgGiAEBEiUKEnJlcGV0aXRpb25fcGVuYWx0eRgIIAEoAUIE4kEBAUgHiAEBQgcKBV9zZWVkQg4KDF90ZW1wZXJhdHVyZUIPCg1fZXhhZ2dlcmF0aW9uQg0KC19jZmdfd2VpZ2h0QggKBl90b3BfcEIICgZfdG9wX2tCCAoGX21pbl9wQhUKE19yZXBldGl0aW9uX3BlbmFsdHkivAIKGVN0cmVhbWluZ1N5bnRoZXNpemVDb25maWcSMgoFdm9pY2UYASABKAsyHS5jaGF0dGVyYm94LnYxLlZvaWNlU2VsZWN0aW9uQgTiQQEBEjYKDGF1ZGlvX2NvbmZpZxgCIAEoCzIaLmNoYXR0ZXJib3gudjEuQXVkaW9Db25maWdCBOJBAQESNgoHb3B0aW9ucxgDIAEoCzIfLmNoYXR0ZXJib3gudjEuU3ludGhlc2lzT3B0aW9uc0IE4kEBARI5ChBtYXhfYnVmZmVyX2RlbGF5GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgTiQQEBEkAKDnByb251bmNpYXRpb25zGAUgAygLMiIuY2hhdHRlcmJveC52MS5DdXN0b21Qcm9udW5jaWF0aW9uQgTiQQEBIh8KBUZsdXNoEhYKCGZsdXNoX2lkGAEgASgJQgTiQQEBIkUKCUludGVycnVwdBI4Cg9wbGF5YmFja19vZmZzZXQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBOJBAQEilQIKGlN0cmVhbWluZ1N5bnRoZXNpemVSZXF1ZXN0EkoKEHN0cmVhbWluZ19jb25maWcYASABKAsyKC5jaGF0dGVyYm94LnYxLlN0cmVhbWluZ1N5bnRoZXNpemVDb25maWdCBOJBAQFIABI0CgVpbnB1dBgCIAEoCzIdLmNoYXR0ZXJib3gudjEuU3ludGhlc2lzSW5wdXRCBOJBAQFIABIrCgVmbHVzaBgDIAEoCzIULmNoYXR0ZXJib3gudjEuRmx1c2hCBOJBAQFIABIzCglpbnRlcnJ1cHQYBCABKAsyGC5jaGF0dGVyYm94LnYxLkludGVycnVwdEIE4kEBAUgAQhMKEXN0cmVhbWluZ19yZXF1ZXN0Iq0CChFTeW50aGVzaXplUmVxdWVzdBIyCgVpbnB1dBgBIAEoCzIdLmNoYXR0ZXJib3gudjEuU3ludGhlc2lzSW5wdXRCBOJBAQISMgoFdm9pY2UYAiABKAsyHS5jaGF0dGVyYm94LnYxLlZvaWNlU2VsZWN0aW9uQgTiQQEBEjYKDGF1ZGlvX2NvbmZpZxgDIAEoCzIaLmNoYXR0ZXJib3gudjEuQXVkaW9Db25maWdCBOJBAQESNgoHb3B0aW9ucxgEIAEoCzIfLmNoYXR0ZXJib3gudjEuU3ludGhlc2lzT3B0aW9uc0IE4kEBARJACg5wcm9udW5jaWF0aW9ucxgFIAMoCzIiLmNoYXR0ZXJib3gudjEuQ3VzdG9tUHJvbnVuY2lhdGlvbkIE4kEBASKLAwobU3RyZWFtaW5nU3ludGhlc2l6ZVJlc3BvbnNlEjgKB3N0YXJ0ZWQYASABKAsyHy5jaGF0dGVyYm94LnYxLlN5bnRoZXNpc1N0YXJ0ZWRCBOJBAQNIABIwCgVhdWRpbxgCIAEoCzIZLmNoYXR0ZXJib3gudjEuQXVkaW9DaHVua0IE4kEBA0gAEjQKCmZsdXNoX2RvbmUYAyABKAsyGC5jaGF0dGVyYm94LnYxLkZsdXNoRG9uZUIE4kEBA0gAEjgKB3dhcm5pbmcYBCABKAsyHy5jaGF0dGVyYm94LnYxLlN5bnRoZXNpc1dhcm5pbmdCBOJBAQNIABI4CgdzdW1tYXJ5GAUgASgLMh8uY2hhdHRlcmJveC52MS5TeW50aGVzaXNTdW1tYXJ5QgTiQQEDSAASQAoLaW50ZXJydXB0ZWQYBiABKAsyIy5jaGF0dGVyYm94LnYxLlN5bnRoZXNpc0ludGVycnVwdGVkQgTiQQEDSABCFAoSc3RyZWFtaW5nX3Jlc3BvbnNlIuIBChBTeW50aGVzaXNTdGFydGVkEhgKCnJlcXVlc3RfaWQYASABKAlCBOJBAQMSEwoFbW9kZWwYAiABKAlCBOJBAQMSEwoFdm9pY2UYAyABKAlCBOJBAQMSOgoOYXVkaW9fZW5jb2RpbmcYBCABKA4yHC5jaGF0dGVyYm94LnYxLkF1ZGlvRW5jb2RpbmdCBOJBAQMSHwoRc2FtcGxlX3JhdGVfaGVydHoYBSABKAVCBOJBAQMSEgoEc2VlZBgGIAEoA0IE4kEBAxIZCgt3YXRlcm1hcmtlZBgHIAEoCEIE4kEBAyKPAQoKQXVkaW9DaHVuaxIbCg1hdWRpb19jb250ZW50GAEgASgMQgTiQQEDEhYKCHNlcXVlbmNlGAIgASgDQgTiQQEDEi8KBm9mZnNldBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIE4kEBAxIbCg1zZWdtZW50X2luZGV4GAQgASgFQgTiQQEDIlQKCUZsdXNoRG9uZRIWCghmbHVzaF9pZBgBIAEoCUIE4kEBAxIvCgZvZmZzZXQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBOJBAQMiYwoUU3ludGhlc2lzSW50ZXJydXB0ZWQSLwoGb2Zmc2V0GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgTiQQEDEhoKDGRyb3BwZWRfdGV4dBgCIAEoCUIE4kEBAyI9ChBTeW50aGVzaXNXYXJuaW5nEhIKBGNvZGUYASABKAlCBOJBAQMSFQoHbWVzc2FnZRgCIAEoCUIE4kEBAyK3AwoQU3ludGhlc2lzU3VtbWFyeRI3Cg5hdWRpb19kdXJhdGlvbhgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIE4kEBAxIdCg9jaGFyYWN0ZXJfY291bnQYAiABKAVCBOJBAQMSGwoNc2VnbWVudF9jb3VudBgDIAEoBUIE4kEBAxI8ChN0aW1lX3RvX2ZpcnN0X2F1ZGlvGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgTiQQEDEjsKEnN5bnRoZXNpc19kdXJhdGlvbhgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIE4kEBAxI5ChBjb21wdXRlX2R1cmF0aW9uGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgTiQQEDEh4KEHJlYWxfdGltZV9mYWN0b3IYByABKAFCBOJBAQMSHAoOdW5kZXJydW5fY291bnQYCCABKAVCBOJBAQMSOgoRdW5kZXJydW5fZHVyYXRpb24YCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBOJBAQMq5QEKDUF1ZGlvRW5jb2RpbmcSHgoaQVVESU9fRU5DT0RJTkdfVU5TUEVDSUZJRUQQABIbChdBVURJT19FTkNPRElOR19MSU5FQVIxNhABEhYKEkFVRElPX0VOQ09ESU5HX01QMxACEhsKF0FVRElPX0VOQ09ESU5HX09HR19PUFVTEAMSGAoUQVVESU9fRU5DT0RJTkdfTVVMQVcQBRIXChNBVURJT19FTkNPRElOR19BTEFXEAYSFgoSQVVESU9fRU5DT0RJTkdfUENNEAcSFwoTQVVESU9fRU5DT0RJTkdfRkxBQxBkYgZwcm90bzM", [file_google_api_field_behavior, file_google_api_resource, file_google_protobuf_duration]);
+  fileDesc("Ch1jaGF0dGVyYm94L3YxL3N5bnRoZXNpcy5wcm90bxINY2hhdHRlcmJveC52MSI2Cg5TeW50aGVzaXNJbnB1dBIUCgR0ZXh0GAEgASgJQgTiQQEBSABCDgoMaW5wdXRfc291cmNlIr4BCg5Wb2ljZVNlbGVjdGlvbhInCgRuYW1lGAEgASgJQhniQQEB+kESChBjaGF0dGVyYm94L1ZvaWNlEhsKDWxhbmd1YWdlX2NvZGUYAiABKAlCBOJBAQESKAoFbW9kZWwYAyABKAlCGeJBAQH6QRIKEGNoYXR0ZXJib3gvTW9kZWwSPAoPcmVmZXJlbmNlX2F1ZGlvGAQgASgLMh0uY2hhdHRlcmJveC52MS5SZWZlcmVuY2VBdWRpb0IE4kEBASI+Cg5SZWZlcmVuY2VBdWRpbxIVCgdjb250ZW50GAEgASgMQgTiQQECEhUKB2NvbnNlbnQYAiABKAhCBOJBAQIivAEKC0F1ZGlvQ29uZmlnEjoKDmF1ZGlvX2VuY29kaW5nGAEgASgOMhwuY2hhdHRlcmJveC52MS5BdWRpb0VuY29kaW5nQgTiQQEBEiAKDXNwZWFraW5nX3JhdGUYAiABKAFCBOJBAQFIAIgBARIcCg52b2x1bWVfZ2Fpbl9kYhgEIAEoAUIE4kEBARIfChFzYW1wbGVfcmF0ZV9oZXJ0ehgFIAEoBUIE4kEBAUIQCg5fc3BlYWtpbmdfcmF0ZSJEChNDdXN0b21Qcm9udW5jaWF0aW9uEhQKBnBocmFzZRgBIAEoCUIE4kEBAhIXCglzcG9rZW5fYXMYAiABKAlCBOJBAQIi7gIKEFN5bnRoZXNpc09wdGlvbnMSFwoEc2VlZBgBIAEoA0IE4kEBAUgAiAEBEh4KC3RlbXBlcmF0dXJlGAIgASgBQgTiQQEBSAGIAQESHwoMZXhhZ2dlcmF0aW9uGAMgASgBQgTiQQEBSAKIAQESHQoKY2ZnX3dlaWdodBgEIAEoAUIE4kEBAUgDiAEBEhgKBXRvcF9wGAUgASgBQgTiQQEBSASIAQESGAoFdG9wX2sYBiABKAVCBOJBAQFIBYgBARIYCgVtaW5fcBgHIAEoAUIE4kEBAUgGiAEBEiUKEnJlcGV0aXRpb25fcGVuYWx0eRgIIAEoAUIE4kEBAUgHiAEBQgcKBV9zZWVkQg4KDF90ZW1wZXJhdHVyZUIPCg1fZXhhZ2dlcmF0aW9uQg0KC19jZmdfd2VpZ2h0QggKBl90b3BfcEIICgZfdG9wX2tCCAoGX21pbl9wQhUKE19yZXBldGl0aW9uX3BlbmFsdHki3wIKGVN0cmVhbWluZ1N5bnRoZXNpemVDb25maWcSMgoFdm9pY2UYASABKAsyHS5jaGF0dGVyYm94LnYxLlZvaWNlU2VsZWN0aW9uQgTiQQEBEjYKDGF1ZGlvX2NvbmZpZxgCIAEoCzIaLmNoYXR0ZXJib3gudjEuQXVkaW9Db25maWdCBOJBAQESNgoHb3B0aW9ucxgDIAEoCzIfLmNoYXR0ZXJib3gudjEuU3ludGhlc2lzT3B0aW9uc0IE4kEBARI5ChBtYXhfYnVmZmVyX2RlbGF5GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgTiQQEBEkAKDnByb251bmNpYXRpb25zGAUgAygLMiIuY2hhdHRlcmJveC52MS5DdXN0b21Qcm9udW5jaWF0aW9uQgTiQQEBEiEKE2VuYWJsZV93b3JkX3RpbWluZ3MYBiABKAhCBOJBAQEiHwoFRmx1c2gSFgoIZmx1c2hfaWQYASABKAlCBOJBAQEiRQoJSW50ZXJydXB0EjgKD3BsYXliYWNrX29mZnNldBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIE4kEBASKVAgoaU3RyZWFtaW5nU3ludGhlc2l6ZVJlcXVlc3QSSgoQc3RyZWFtaW5nX2NvbmZpZxgBIAEoCzIoLmNoYXR0ZXJib3gudjEuU3RyZWFtaW5nU3ludGhlc2l6ZUNvbmZpZ0IE4kEBAUgAEjQKBWlucHV0GAIgASgLMh0uY2hhdHRlcmJveC52MS5TeW50aGVzaXNJbnB1dEIE4kEBAUgAEisKBWZsdXNoGAMgASgLMhQuY2hhdHRlcmJveC52MS5GbHVzaEIE4kEBAUgAEjMKCWludGVycnVwdBgEIAEoCzIYLmNoYXR0ZXJib3gudjEuSW50ZXJydXB0QgTiQQEBSABCEwoRc3RyZWFtaW5nX3JlcXVlc3Qi0AIKEVN5bnRoZXNpemVSZXF1ZXN0EjIKBWlucHV0GAEgASgLMh0uY2hhdHRlcmJveC52MS5TeW50aGVzaXNJbnB1dEIE4kEBAhIyCgV2b2ljZRgCIAEoCzIdLmNoYXR0ZXJib3gudjEuVm9pY2VTZWxlY3Rpb25CBOJBAQESNgoMYXVkaW9fY29uZmlnGAMgASgLMhouY2hhdHRlcmJveC52MS5BdWRpb0NvbmZpZ0IE4kEBARI2CgdvcHRpb25zGAQgASgLMh8uY2hhdHRlcmJveC52MS5TeW50aGVzaXNPcHRpb25zQgTiQQEBEkAKDnByb251bmNpYXRpb25zGAUgAygLMiIuY2hhdHRlcmJveC52MS5DdXN0b21Qcm9udW5jaWF0aW9uQgTiQQEBEiEKE2VuYWJsZV93b3JkX3RpbWluZ3MYBiABKAhCBOJBAQEixQMKG1N0cmVhbWluZ1N5bnRoZXNpemVSZXNwb25zZRI4CgdzdGFydGVkGAEgASgLMh8uY2hhdHRlcmJveC52MS5TeW50aGVzaXNTdGFydGVkQgTiQQEDSAASMAoFYXVkaW8YAiABKAsyGS5jaGF0dGVyYm94LnYxLkF1ZGlvQ2h1bmtCBOJBAQNIABI0CgpmbHVzaF9kb25lGAMgASgLMhguY2hhdHRlcmJveC52MS5GbHVzaERvbmVCBOJBAQNIABI4Cgd3YXJuaW5nGAQgASgLMh8uY2hhdHRlcmJveC52MS5TeW50aGVzaXNXYXJuaW5nQgTiQQEDSAASOAoHc3VtbWFyeRgFIAEoCzIfLmNoYXR0ZXJib3gudjEuU3ludGhlc2lzU3VtbWFyeUIE4kEBA0gAEkAKC2ludGVycnVwdGVkGAYgASgLMiMuY2hhdHRlcmJveC52MS5TeW50aGVzaXNJbnRlcnJ1cHRlZEIE4kEBA0gAEjgKDHdvcmRfdGltaW5ncxgHIAEoCzIaLmNoYXR0ZXJib3gudjEuV29yZFRpbWluZ3NCBOJBAQNIAEIUChJzdHJlYW1pbmdfcmVzcG9uc2UiPQoLV29yZFRpbWluZ3MSLgoFd29yZHMYASADKAsyGS5jaGF0dGVyYm94LnYxLldvcmRUaW1pbmdCBOJBAQMiqQEKCldvcmRUaW1pbmcSEgoEd29yZBgBIAEoCUIE4kEBAxI1CgxzdGFydF9vZmZzZXQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBOJBAQMSMwoKZW5kX29mZnNldBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIE4kEBAxIbCg1zZWdtZW50X2luZGV4GAQgASgFQgTiQQEDIuIBChBTeW50aGVzaXNTdGFydGVkEhgKCnJlcXVlc3RfaWQYASABKAlCBOJBAQMSEwoFbW9kZWwYAiABKAlCBOJBAQMSEwoFdm9pY2UYAyABKAlCBOJBAQMSOgoOYXVkaW9fZW5jb2RpbmcYBCABKA4yHC5jaGF0dGVyYm94LnYxLkF1ZGlvRW5jb2RpbmdCBOJBAQMSHwoRc2FtcGxlX3JhdGVfaGVydHoYBSABKAVCBOJBAQMSEgoEc2VlZBgGIAEoA0IE4kEBAxIZCgt3YXRlcm1hcmtlZBgHIAEoCEIE4kEBAyKPAQoKQXVkaW9DaHVuaxIbCg1hdWRpb19jb250ZW50GAEgASgMQgTiQQEDEhYKCHNlcXVlbmNlGAIgASgDQgTiQQEDEi8KBm9mZnNldBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIE4kEBAxIbCg1zZWdtZW50X2luZGV4GAQgASgFQgTiQQEDIlQKCUZsdXNoRG9uZRIWCghmbHVzaF9pZBgBIAEoCUIE4kEBAxIvCgZvZmZzZXQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBOJBAQMiYwoUU3ludGhlc2lzSW50ZXJydXB0ZWQSLwoGb2Zmc2V0GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgTiQQEDEhoKDGRyb3BwZWRfdGV4dBgCIAEoCUIE4kEBAyI9ChBTeW50aGVzaXNXYXJuaW5nEhIKBGNvZGUYASABKAlCBOJBAQMSFQoHbWVzc2FnZRgCIAEoCUIE4kEBAyK3AwoQU3ludGhlc2lzU3VtbWFyeRI3Cg5hdWRpb19kdXJhdGlvbhgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIE4kEBAxIdCg9jaGFyYWN0ZXJfY291bnQYAiABKAVCBOJBAQMSGwoNc2VnbWVudF9jb3VudBgDIAEoBUIE4kEBAxI8ChN0aW1lX3RvX2ZpcnN0X2F1ZGlvGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgTiQQEDEjsKEnN5bnRoZXNpc19kdXJhdGlvbhgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIE4kEBAxI5ChBjb21wdXRlX2R1cmF0aW9uGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgTiQQEDEh4KEHJlYWxfdGltZV9mYWN0b3IYByABKAFCBOJBAQMSHAoOdW5kZXJydW5fY291bnQYCCABKAVCBOJBAQMSOgoRdW5kZXJydW5fZHVyYXRpb24YCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBOJBAQMq5QEKDUF1ZGlvRW5jb2RpbmcSHgoaQVVESU9fRU5DT0RJTkdfVU5TUEVDSUZJRUQQABIbChdBVURJT19FTkNPRElOR19MSU5FQVIxNhABEhYKEkFVRElPX0VOQ09ESU5HX01QMxACEhsKF0FVRElPX0VOQ09ESU5HX09HR19PUFVTEAMSGAoUQVVESU9fRU5DT0RJTkdfTVVMQVcQBRIXChNBVURJT19FTkNPRElOR19BTEFXEAYSFgoSQVVESU9fRU5DT0RJTkdfUENNEAcSFwoTQVVESU9fRU5DT0RJTkdfRkxBQxBkYgZwcm90bzM", [file_google_api_field_behavior, file_google_api_resource, file_google_protobuf_duration]);
 
 /**
  * What is to be spoken, or a piece of it.
@@ -319,6 +319,14 @@ export type StreamingSynthesizeConfig = Message<"chatterbox.v1.StreamingSynthesi
    * @generated from field: repeated chatterbox.v1.CustomPronunciation pronunciations = 5;
    */
   pronunciations: CustomPronunciation[];
+
+  /**
+   * Whether to tell when each word is said, in `WordTimings`. A model that cannot
+   * (`Model.word_timings`) gives a warning. Default: no.
+   *
+   * @generated from field: bool enable_word_timings = 6;
+   */
+  enableWordTimings: boolean;
 };
 
 /**
@@ -464,6 +472,14 @@ export type SynthesizeRequest = Message<"chatterbox.v1.SynthesizeRequest"> & {
    * @generated from field: repeated chatterbox.v1.CustomPronunciation pronunciations = 5;
    */
   pronunciations: CustomPronunciation[];
+
+  /**
+   * Whether to tell when each word is said, in `WordTimings`. A model that cannot
+   * (`Model.word_timings`) gives a warning. Default: no.
+   *
+   * @generated from field: bool enable_word_timings = 6;
+   */
+  enableWordTimings: boolean;
 };
 
 /**
@@ -532,6 +548,14 @@ export type StreamingSynthesizeResponse = Message<"chatterbox.v1.StreamingSynthe
      */
     value: SynthesisInterrupted;
     case: "interrupted";
+  } | {
+    /**
+     * When words are said, behind the chunk in which they end.
+     *
+     * @generated from field: chatterbox.v1.WordTimings word_timings = 7;
+     */
+    value: WordTimings;
+    case: "wordTimings";
   } | { case: undefined; value?: undefined };
 };
 
@@ -541,6 +565,69 @@ export type StreamingSynthesizeResponse = Message<"chatterbox.v1.StreamingSynthe
  */
 export const StreamingSynthesizeResponseSchema: GenMessage<StreamingSynthesizeResponse> = /*@__PURE__*/
   messageDesc(file_chatterbox_v1_synthesis, 11);
+
+/**
+ * When some words are said, in their order. Together the messages have every word once.
+ *
+ * @generated from message chatterbox.v1.WordTimings
+ */
+export type WordTimings = Message<"chatterbox.v1.WordTimings"> & {
+  /**
+   * At least one.
+   *
+   * @generated from field: repeated chatterbox.v1.WordTiming words = 1;
+   */
+  words: WordTiming[];
+};
+
+/**
+ * Describes the message chatterbox.v1.WordTimings.
+ * Use `create(WordTimingsSchema)` to create a new message.
+ */
+export const WordTimingsSchema: GenMessage<WordTimings> = /*@__PURE__*/
+  messageDesc(file_chatterbox_v1_synthesis, 12);
+
+/**
+ * When one word is said, on the clock of the stream's audio.
+ *
+ * @generated from message chatterbox.v1.WordTiming
+ */
+export type WordTiming = Message<"chatterbox.v1.WordTiming"> & {
+  /**
+   * The word as it was written, with the marks at it.
+   *
+   * @generated from field: string word = 1;
+   */
+  word: string;
+
+  /**
+   * Its first sound.
+   *
+   * @generated from field: google.protobuf.Duration start_offset = 2;
+   */
+  startOffset?: Duration | undefined;
+
+  /**
+   * The end of its last sound, not before `start_offset`.
+   *
+   * @generated from field: google.protobuf.Duration end_offset = 3;
+   */
+  endOffset?: Duration | undefined;
+
+  /**
+   * The utterance it belongs to, as `AudioChunk.segment_index`.
+   *
+   * @generated from field: int32 segment_index = 4;
+   */
+  segmentIndex: number;
+};
+
+/**
+ * Describes the message chatterbox.v1.WordTiming.
+ * Use `create(WordTimingSchema)` to create a new message.
+ */
+export const WordTimingSchema: GenMessage<WordTiming> = /*@__PURE__*/
+  messageDesc(file_chatterbox_v1_synthesis, 13);
 
 /**
  * The settings in force.
@@ -603,7 +690,7 @@ export type SynthesisStarted = Message<"chatterbox.v1.SynthesisStarted"> & {
  * Use `create(SynthesisStartedSchema)` to create a new message.
  */
 export const SynthesisStartedSchema: GenMessage<SynthesisStarted> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 12);
+  messageDesc(file_chatterbox_v1_synthesis, 14);
 
 /**
  * A stretch of sound. Chunks in the order of `sequence` follow one another without gap or overlap.
@@ -648,7 +735,7 @@ export type AudioChunk = Message<"chatterbox.v1.AudioChunk"> & {
  * Use `create(AudioChunkSchema)` to create a new message.
  */
 export const AudioChunkSchema: GenMessage<AudioChunk> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 13);
+  messageDesc(file_chatterbox_v1_synthesis, 15);
 
 /**
  * All text sent before a flush has been spoken and its audio sent.
@@ -677,7 +764,7 @@ export type FlushDone = Message<"chatterbox.v1.FlushDone"> & {
  * Use `create(FlushDoneSchema)` to create a new message.
  */
 export const FlushDoneSchema: GenMessage<FlushDone> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 14);
+  messageDesc(file_chatterbox_v1_synthesis, 16);
 
 /**
  * Unspoken text and unsent audio were dropped; any audio that follows belongs to later text.
@@ -706,7 +793,7 @@ export type SynthesisInterrupted = Message<"chatterbox.v1.SynthesisInterrupted">
  * Use `create(SynthesisInterruptedSchema)` to create a new message.
  */
 export const SynthesisInterruptedSchema: GenMessage<SynthesisInterrupted> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 15);
+  messageDesc(file_chatterbox_v1_synthesis, 17);
 
 /**
  * Something was ignored or altered, and the stream goes on.
@@ -734,7 +821,7 @@ export type SynthesisWarning = Message<"chatterbox.v1.SynthesisWarning"> & {
  * Use `create(SynthesisWarningSchema)` to create a new message.
  */
 export const SynthesisWarningSchema: GenMessage<SynthesisWarning> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 16);
+  messageDesc(file_chatterbox_v1_synthesis, 18);
 
 /**
  * What a finished stream amounted to.
@@ -813,7 +900,7 @@ export type SynthesisSummary = Message<"chatterbox.v1.SynthesisSummary"> & {
  * Use `create(SynthesisSummarySchema)` to create a new message.
  */
 export const SynthesisSummarySchema: GenMessage<SynthesisSummary> = /*@__PURE__*/
-  messageDesc(file_chatterbox_v1_synthesis, 17);
+  messageDesc(file_chatterbox_v1_synthesis, 19);
 
 /**
  * How samples become bytes. Numbers below 100 and their meanings are those of Google Cloud

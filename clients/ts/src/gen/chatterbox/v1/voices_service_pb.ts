@@ -312,8 +312,8 @@ export const ImportVoiceRequestSchema: GenMessage<ImportVoiceRequest> = /*@__PUR
 /**
  * Tells which voices there are, and makes, changes and removes them.
  *
- * Servers that share a folder of voices share the voices: what is made on one is there on the others
- * within a second. A call that comes sooner than that may find the old state.
+ * Servers that share a folder of voices share the voices: what is made on one is there on the others,
+ * and what is changed or deleted within a second. A call that comes sooner may find the old state.
  *
  * @generated from service chatterbox.v1.VoicesService
  */
