@@ -68,7 +68,7 @@ export interface SoundStarted {
 
 /** When one word is said, on the clock of the stream's audio. */
 export interface WordTiming {
-  /** As it was written, without the marks around it. */
+  /** As it was written, with the marks at it. */
   readonly word: string;
   readonly startMs: number;
   readonly endMs: number;
