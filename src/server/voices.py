@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import grpc
+import structlog
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.empty_pb2 import Empty
 
@@ -25,6 +26,8 @@ from server.uploads import Upload, Uploads
 
 MAX_UNARY_AUDIO_BYTES = 12 * 1024 * 1024
 _EXPORT_PIECE_BYTES = 256 * 1024
+
+log = structlog.get_logger(__name__)
 
 Context = grpc.aio.ServicerContext  # of whatever messages: no handler here uses it
 
@@ -95,13 +98,17 @@ class VoicesService(VoicesServiceServicer):
         """A voice of which something else is told."""
         voice_id = _id(request.voice.name, field="voice.name")
         changes = convert_voices.changes(request.voice, request.update_mask)
-        return self._message(await asyncio.to_thread(self._voices.update, voice_id, changes))
+        voice = await asyncio.to_thread(self._voices.update, voice_id, changes)
+        _note("a voice was changed", voice_id)
+        return self._message(voice)
 
     async def DeleteVoice(
         self, request: pb.DeleteVoiceRequest, context: Context[pb.DeleteVoiceRequest, Empty]
     ) -> Empty:
         """A voice is gone."""
-        await asyncio.to_thread(self._voices.delete, _id(request.name))
+        voice_id = _id(request.name)
+        await asyncio.to_thread(self._voices.delete, voice_id)
+        _note("a voice was deleted", voice_id)
         return Empty()
 
     async def ExportVoice(
@@ -123,7 +130,9 @@ class VoicesService(VoicesServiceServicer):
             upload = await Upload.receive(
                 request_iterator, lambda message: message.archive, field="archive"
             )
-            return self._message(await asyncio.to_thread(self._unpack, upload))
+            voice = await asyncio.to_thread(self._unpack, upload)
+        _note("a voice was taken in", voice.id)
+        return self._message(voice)
 
     async def _create(
         self, request: pb.CreateVoiceRequest | pb.UploadVoiceRequest, audio: bytes
@@ -137,6 +146,7 @@ class VoicesService(VoicesServiceServicer):
         if not request.validate_only:
             files = {REFERENCE: recording.content}
             voice = await asyncio.to_thread(self._voices.add, voice, files)
+            _note("a voice was made", voice.id)
         return self._message(voice)
 
     def _packed(self, voice_id: str) -> bytes:
@@ -159,3 +169,8 @@ class VoicesService(VoicesServiceServicer):
 
 def _id(name: str, *, field: str = "name") -> str:
     return convert.resource_id(name, collection="voices", field=field)
+
+
+def _note(event: str, voice_id: str) -> None:
+    """Who copies whose voice should be found in the log, with the call's id and its caller."""
+    log.info(event, voice=voice_id)

@@ -169,7 +169,10 @@ class VoiceLibrary:
 
         def watch() -> None:
             while not stopped.wait(POLL_S):
-                self.look()
+                try:
+                    self.look()
+                except Exception:  # a bug must not end the watch
+                    log.exception("the voices could not be looked at")
 
         self.look()
         self._watcher = threading.Thread(target=watch, name="voices", daemon=True)
