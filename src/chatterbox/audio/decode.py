@@ -65,7 +65,7 @@ async def _run(data: bytes, max_seconds: float) -> bytes:
         stdin=PIPE,
         stdout=PIPE,
         stderr=DEVNULL,
-        env=_environment(),
+        env=child_environment(),
     )
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -84,7 +84,7 @@ async def _end(process: Process) -> None:
         await process.wait()
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Enough to start Python, and no secret that this process was given."""
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
     return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

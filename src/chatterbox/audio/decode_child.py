@@ -29,11 +29,15 @@ class Unreadable(Exception):
     """Why a file is no recording, in words for who sent it."""
 
 
-def limit_resources() -> None:
-    """Give the process a bound that no file can lift."""
-    for kind, limit in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, CPU_S)):
+def limit_resources(*, hard_cpu_s: int = CPU_S) -> None:
+    """Give the process a bound that no file can lift; what is long may renew `CPU_S` by itself."""
+    bounds = {
+        resource.RLIMIT_AS: (MEMORY_BYTES, MEMORY_BYTES),
+        resource.RLIMIT_CPU: (CPU_S, hard_cpu_s),
+    }
+    for kind, limits in bounds.items():
         with contextlib.suppress(ValueError, OSError):  # macOS knows no limit of address space
-            resource.setrlimit(kind, (limit, limit))
+            resource.setrlimit(kind, limits)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # it has no business in any file
@@ -44,18 +48,39 @@ def decode(data: bytes, max_seconds: float) -> tuple[dict[str, Any], bytes]:
 
     Raises Unreadable.
     """
+    with opened(io.BytesIO(data)) as (container, stream):
+        pieces: list[bytes] = []
+        is_damaged = False
+        try:
+            pieces.extend(mono(container, stream, int(max_seconds * stream.rate)))
+        except damage() as error:
+            if not pieces:
+                raise Unreadable("its sound is damaged") from error
+            is_damaged = True  # what comes before the damage may be enough
+        if not pieces:
+            raise Unreadable("it holds no sound")
+        return told(container, stream) | {"is_damaged": is_damaged}, b"".join(pieces)
+
+
+@contextlib.contextmanager
+def opened(file: Any, **options: str) -> Iterator[tuple[Any, Any]]:
+    """The container in `file`, which need not be seekable, and its sound; raises Unreadable.
+
+    `options` are FFmpeg's, besides those that bound what is read.
+    """
     import av  # after the limits are set
 
     try:
         container = av.open(
-            io.BytesIO(data),
-            options={
+            file,
+            options=options
+            | {
                 "format_whitelist": FORMATS,
                 "protocol_whitelist": "pipe",
                 "codec_whitelist": CODECS,
             },
         )
-    except (av.FFmpegError, ValueError, OverflowError) as error:
+    except damage() as error:
         raise Unreadable("it is no WAV, MP3, FLAC, Ogg, M4A or WebM file") from error
     with container:
         if not container.streams.audio:
@@ -70,25 +95,27 @@ def decode(data: bytes, max_seconds: float) -> tuple[dict[str, Any], bytes]:
             )
         if not 1 <= codec.channels <= MAX_CHANNELS:
             raise Unreadable(f"it says that it has {codec.channels} channels")
-        told = {
-            "sample_rate_hz": stream.rate,
-            "container": container.format.name.partition(",")[0],
-            "codec": codec.name,
-        }
-        pieces: list[bytes] = []
-        is_damaged = False
-        try:
-            pieces.extend(_mono(container, stream, int(max_seconds * stream.rate)))
-        except (av.FFmpegError, ValueError, OverflowError) as error:
-            if not pieces:
-                raise Unreadable("its sound is damaged") from error
-            is_damaged = True  # what comes before the damage may be enough
-        if not pieces:
-            raise Unreadable("it holds no sound")
-        return told | {"is_damaged": is_damaged}, b"".join(pieces)
+        yield container, stream
 
 
-def _mono(container: Any, stream: Any, max_samples: int) -> Iterator[bytes]:
+def damage() -> tuple[type[Exception], ...]:
+    """What is raised by a file that is not as it should be."""
+    import av
+
+    return av.FFmpegError, ValueError, OverflowError
+
+
+def told(container: Any, stream: Any) -> dict[str, Any]:
+    """What the file is, as the first line of the output says it."""
+    return {
+        "sample_rate_hz": stream.rate,
+        "container": container.format.name.partition(",")[0],
+        "codec": stream.codec_context.name,
+    }
+
+
+def mono(container: Any, stream: Any, max_samples: int) -> Iterator[bytes]:
+    """The first samples, channels mixed to one, as they are decoded."""
     import av
     import numpy as np
 
@@ -110,11 +137,11 @@ def main() -> None:
     limit_resources()
     output = sys.stdout.buffer
     try:
-        told, samples = decode(sys.stdin.buffer.read(), float(sys.argv[1]))
+        facts, samples = decode(sys.stdin.buffer.read(), float(sys.argv[1]))
     except Unreadable as error:
         output.write(json.dumps({"problem": str(error)}).encode() + b"\n")
         return
-    output.write(json.dumps(told).encode() + b"\n" + samples)
+    output.write(json.dumps(facts).encode() + b"\n" + samples)
 
 
 if __name__ == "__main__":

@@ -174,7 +174,7 @@ def test_the_child_has_only_so_much_memory() -> None:
 
 async def test_the_child_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHATTERBOX_API_KEYS", "secret")
-    assert "secret" not in decode._environment().values()
+    assert "secret" not in decode.child_environment().values()
 
 
 async def test_more_files_than_are_read_at_once_are_refused() -> None:
