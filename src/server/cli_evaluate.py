@@ -23,6 +23,9 @@ Voices = Annotated[
 ]
 Heard = Annotated[int, typer.Option(min=1, max=100, help="Sentences the recogniser hears.")]
 Total = Annotated[int, typer.Option(min=1, max=100, help="Sentences spoken in all.")]
+Timings = Annotated[
+    bool, typer.Option("--timings", help="Instead: when words are said, against an aligner.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
@@ -42,7 +45,12 @@ class Figures:
 
 
 def evaluate(
-    *, voice: Voices = None, heard: Heard = 40, total: Total = 100, as_json: AsJson = False
+    *,
+    voice: Voices = None,
+    heard: Heard = 40,
+    total: Total = 100,
+    timings: Timings = False,
+    as_json: AsJson = False,
 ) -> None:
     """Word errors, pace, speaker likeness and speed of the bundled voice, in this process."""
     try:
@@ -51,6 +59,9 @@ def evaluate(
         raise ConfigError(
             f"evaluating needs the package {error.name}: pip install '.[evaluate]'"
         ) from error
+    if timings:
+        asyncio.run(_evaluate_timings(voice, count=heard, as_json=as_json))
+        return
     reports = asyncio.run(_evaluate(voice, heard=heard, total=max(heard, total)))
     figures = [_figures(report) for report in reports]
     if as_json:
@@ -101,6 +112,46 @@ async def _evaluate(voice_ids: list[str] | None, *, heard: int, total: int) -> l
     }
     compare_speakers(reports, references, speaker_embedder())
     return reports
+
+
+async def _evaluate_timings(voice_ids: list[str] | None, *, count: int, as_json: bool) -> None:
+    """Print how far word timings are from those of an independent aligner."""
+    from chatterbox.evaluation.evaluate import sentences
+    from chatterbox.evaluation.timings import evaluate_timings
+    from chatterbox.synthesis import Synthesizer
+    from chatterbox.voices.library import VoiceLibrary
+
+    settings = load_settings()
+    engine = build_engine(settings)
+    voices = VoiceLibrary(voice_roots(settings))
+    family = next(iter(engine.families))
+    chosen = voice_ids or [voice.id for voice in voices.list() if family in voice.families]
+    rows = []
+    await engine.start()
+    try:
+        synthesizer = Synthesizer(engine=engine, voices=voices)
+        for voice_id in chosen:
+            report = await evaluate_timings(synthesizer, voice_id, texts=sentences()[:count])
+            rows.append(
+                {
+                    "voice": voice_id,
+                    "words": len(report.starts_s),
+                    "sentences": report.sentences,
+                    "passed_over": report.passed_over,
+                    "median_start_s": report.median_start_s,
+                    "p90_start_s": report.start_quantile_s(0.9),
+                    "median_end_s": report.median_end_s,
+                }
+            )
+    finally:
+        await engine.stop()
+    if as_json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+        return
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
+    Console().print(table)
 
 
 def _figures(report: "VoiceReport") -> Figures:
