@@ -53,17 +53,19 @@ class Stage(Protocol):
 class ResumableStage(Stage, Protocol):
     """A stage that gives the same from any multiple of `hop` samples on.
 
-    What comes out depends on at most `reach` + `hop` samples before it and as many after.
+    What comes out depends on at most `reach` + `hop` samples before it and as many after. The first
+    `head` samples of an utterance are another matter.
     """
 
     hop: int
     reach: int
+    head: int
 
 
 class Marker(Protocol):
-    """What puts a watermark into each utterance."""
+    """What puts a watermark into each utterance; `within` is a stage for what follows its head."""
 
-    def stage(self, sample_rate_hz: int) -> ResumableStage: ...
+    def stage(self, sample_rate_hz: int, *, within: bool = False) -> ResumableStage: ...
 
 
 class OutputChain:
@@ -73,14 +75,25 @@ class OutputChain:
     clock of what is heard, in samples of `sample_rate_hz`.
     """
 
-    def __init__(self, form: OutputFormat, *, from_hz: int, marker: Marker | None = None) -> None:
-        """Raises InvalidRequest for a sample rate that the encoding does not know."""
+    def __init__(
+        self,
+        form: OutputFormat,
+        *,
+        from_hz: int,
+        marker: Marker | None = None,
+        trims_tails: bool = True,
+    ) -> None:
+        """Raises InvalidRequest for a sample rate that the encoding does not know.
+
+        `trims_tails` is for what a model says of its own accord, not for what somebody has said.
+        """
         self.sample_rate_hz = form.sample_rate_hz or from_hz
         self.can_resume = form.can_resume
         self.heard = 0  # what was said so far is so long
         self._form = form
         self._from_hz = from_hz
         self._marker = marker
+        self._trims_tails = trims_tails
         self._encoder = AudioEncoder(form.encoding, self.sample_rate_hz)
         self._utterance: _UtteranceChain | None = None
 
@@ -129,16 +142,17 @@ class OutputChain:
         self.heard += len(samples)
         return self._encoder.encode(amplified(samples, self._form.volume_gain_db))
 
-    def _fresh(self) -> "_UtteranceChain":
+    def _fresh(self, *, within: bool = False) -> "_UtteranceChain":
         stages: list[Stage] = []
         if self._form.speaking_rate != 1.0:
             stages.append(Tempo(self._form.speaking_rate, self._from_hz))
         resumable: list[ResumableStage] = []
         if self._marker is not None:
-            resumable.append(self._marker.stage(self._from_hz))
+            resumable.append(self._marker.stage(self._from_hz, within=within))
         if self.sample_rate_hz != self._from_hz:
             resumable.append(Resampler(self._from_hz, self.sample_rate_hz))
-        return _UtteranceChain(TailTrim(self._from_hz), stages, resumable)
+        trim = TailTrim(self._from_hz) if self._trims_tails else _WholeTail()
+        return _UtteranceChain(trim, stages, resumable, within=within)
 
     # Going on elsewhere.
 
@@ -146,11 +160,15 @@ class OutputChain:
         """What a chain of the same form needs to go on behind the bytes returned last.
 
         A few dozen bytes between utterances. Within one, the latest sound that the stages consult:
-        up to 50 kB with a watermark, 5 kB with another sample rate only.
+        up to 85 kB with a watermark, 5 kB with another sample rate only.
         """
         assert self.can_resume, f"{self._form} cannot be gone on with"
         inside = b"" if self._utterance is None else self._utterance.state()
-        head = {"heard": self.heard, "speaks": self._utterance is not None}
+        head = {
+            "heard": self.heard,
+            "speaks": self._utterance is not None,
+            "within": self._utterance is not None and self._utterance.is_within,
+        }
         return json.dumps(head).encode() + b"\n" + inside
 
     def restore(self, state: bytes) -> None:
@@ -161,22 +179,45 @@ class OutputChain:
         rate = self.sample_rate_hz
         self._encoder = AudioEncoder(self._form.encoding, rate, begun_at=self.heard)
         if head["speaks"]:
-            self._utterance = self._fresh()
+            self._utterance = self._fresh(within=head["within"])
             self._utterance.restore(inside)
+
+
+class _WholeTail:
+    """In place of a `TailTrim`: all that was said is heard."""
+
+    def push(self, samples: Samples) -> Samples:
+        return samples
+
+    def finish(self) -> Samples:
+        return np.zeros(0, np.float32)
+
+    def state(self) -> bytes:
+        return b""
+
+    def restore(self, state: bytes) -> None:
+        assert state == b"", "nothing is held"
 
 
 class _UtteranceChain:
     """The stages of one utterance."""
 
     def __init__(
-        self, trim: TailTrim, stages: list[Stage], resumable: list[ResumableStage]
+        self,
+        trim: TailTrim | _WholeTail,
+        stages: list[Stage],
+        resumable: list[ResumableStage],
+        *,
+        within: bool,
     ) -> None:
         self._trim = trim
         self._stages = [*stages, *resumable]
         # So much of the latest input, from a place where every stage can begin, gives the rest.
         self._grid = math.lcm(*(stage.hop for stage in resumable))
         self._kept_samples = 2 * sum(stage.reach + stage.hop for stage in resumable)
+        self._head = max((stage.head for stage in resumable), default=0)
         self._kept = np.zeros(0, np.float32)
+        self.is_within = within  # what is kept begins behind the head of the utterance
 
     def push(self, samples: Samples) -> Samples:
         return self._through(self._trim.push(samples))
@@ -196,7 +237,10 @@ class _UtteranceChain:
     def _keep(self, samples: Samples) -> None:
         kept = np.concatenate([self._kept, samples])
         spare = max(0, len(kept) - self._kept_samples) // self._grid * self._grid
-        self._kept = kept[spare:]
+        if self.is_within or spare >= self._head:
+            self._kept, self.is_within = kept[spare:], self.is_within or spare > 0
+        else:
+            self._kept = kept
 
     def state(self) -> bytes:
         trim = self._trim.state()

@@ -23,7 +23,8 @@ class Resampler:
     """One mono stream at another rate; n samples become ceil(n * to_hz / from_hz)."""
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
-        self._kernel, self.hop, self._out = _kernel(from_hz, to_hz)
+        self._kernel, self.hop = _kernel(from_hz, to_hz)
+        self.head = 0
         self.reach = (self._kernel.shape[0] - self.hop) // 2
         self._from_hz, self._to_hz = from_hz, to_hz
         self._held = np.zeros(self.reach, np.float32)
@@ -54,8 +55,8 @@ class Resampler:
 
 
 @cache
-def _kernel(from_hz: int, to_hz: int) -> tuple[NDArray[np.float64], int, int]:
-    """(samples seen, samples made) of one block; how many samples it is in, and out."""
+def _kernel(from_hz: int, to_hz: int) -> tuple[NDArray[np.float64], int]:
+    """(samples seen, samples made) of one block; how many samples of the input it stands for."""
     divisor = math.gcd(from_hz, to_hz)
     step_in, step_out = from_hz // divisor, to_hz // divisor
     blocks = math.ceil(_BLOCK_S * from_hz / step_in)
@@ -69,4 +70,4 @@ def _kernel(from_hz: int, to_hz: int) -> tuple[NDArray[np.float64], int, int]:
     window = np.where(np.abs(distance) <= reach, np.i0(_BETA * np.sqrt(inside)) / np.i0(_BETA), 0.0)
     kernel = cutoff * np.sinc(cutoff * distance) * window
     kernel /= kernel.sum(axis=0)  # a constant stays what it is
-    return kernel, size_in, size_out
+    return kernel, size_in

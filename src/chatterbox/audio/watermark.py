@@ -1,7 +1,8 @@
 """Watermark: an inaudible mark in speech, put there while it streams.
 
 What comes out is the speech plus a small difference below 2 kHz, of the same length. A sample leaves
-once the 0.21 s behind it are known; each utterance is marked for itself.
+once the 0.21 s behind it are known. Each utterance is marked for itself, and its first 0.36 s too, as
+if nothing followed: so the first sound of an utterance need not wait for the second.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from chatterbox.audio.perth import (
 
 Samples = NDArray[np.float32]
 
+HEAD_S = 0.36  # as long as an engine's first clip
+
 _SILENCE = 0.05  # mean level of a frame that is nothing but zeros, or nearly
 
 
@@ -36,18 +39,53 @@ class Watermark:
         """Raises ConfigError where the package with the weights is missing."""
         return cls(load_perth())
 
-    def stage(self, sample_rate_hz: int) -> "WatermarkStage":
-        """What marks one utterance."""
-        return WatermarkStage(self.perth, sample_rate_hz)
+    def stage(self, sample_rate_hz: int, *, within: bool = False) -> "WatermarkStage":
+        """What marks one utterance, or with `within` the part of it behind its head."""
+        return WatermarkStage(self.perth, sample_rate_hz, within=within)
 
 
 class WatermarkStage:
     """Marks one utterance, piece by piece; the result does not depend on the pieces."""
 
-    def __init__(self, perth: Perth, sample_rate_hz: int) -> None:
-        self._frames = frames = Frames.at(sample_rate_hz)
+    def __init__(self, perth: Perth, sample_rate_hz: int, *, within: bool = False) -> None:
+        frames = Frames.at(sample_rate_hz)
         self.hop = frames.hop
         self.reach = 2 * frames.reach + LOOK_AHEAD_FRAMES * frames.hop
+        self.head = round(HEAD_S * sample_rate_hz / self.hop) * self.hop
+        self._to_come = 0 if within else self.head  # of the head
+        self._head = _Span(perth, frames, fades_out_at=self.head)
+        self._rest = _Span(perth, frames, fades_in=True)
+
+    def push(self, samples: Samples) -> Samples:
+        """The next samples in, those that are ready out."""
+        if self._to_come == 0:
+            return self._rest.push(samples)
+        head, rest = samples[: self._to_come], samples[self._to_come :]
+        self._to_come -= len(head)
+        ready = self._head.push(head)
+        if self._to_come > 0:
+            return ready
+        return np.concatenate([ready, self._head.finish(), self._rest.push(rest)])
+
+    def finish(self) -> Samples:
+        """The rest. Nothing may be pushed afterwards."""
+        return self._head.finish() if self._to_come > 0 else self._rest.finish()
+
+
+class _Span:
+    """Marks a stretch of speech for itself. At a seam the mark fades, as the next is another."""
+
+    def __init__(
+        self,
+        perth: Perth,
+        frames: Frames,
+        *,
+        fades_in: bool = False,
+        fades_out_at: int | None = None,
+    ) -> None:
+        self._frames = frames
+        self.hop = frames.hop
+        self._fades_in, self._fades_out_at = fades_in, fades_out_at
         self._network = LayerStream(perth.encoder)
         self._unframed = np.zeros(frames.reach)  # samples of the next frame on
         self._unmarked = np.zeros(0, np.float32)  # samples not given yet
@@ -61,7 +99,6 @@ class WatermarkStage:
         self._weight = _weight(frames)
 
     def push(self, samples: Samples) -> Samples:
-        """The next samples in, those that are ready out."""
         self._unmarked = np.concatenate([self._unmarked, samples])
         self._unframed = np.concatenate([self._unframed, samples.astype(np.float64)])
         count = max(0, (len(self._unframed) - len(self._frames.window)) // self.hop + 1)
@@ -71,7 +108,6 @@ class WatermarkStage:
         return self._give(max(0, known - self._given))
 
     def finish(self) -> Samples:
-        """The rest. Nothing may be pushed afterwards."""
         total = self._given + len(self._unmarked)
         count = total // self.hop + 1 - self._framed
         missing = (count - 1) * self.hop + len(self._frames.window) - len(self._unframed)
@@ -112,8 +148,12 @@ class WatermarkStage:
 
     def _give(self, count: int) -> Samples:
         count = min(count, len(self._unmarked))
-        places = (self._given + np.arange(count)) % self.hop
-        difference = self._difference[:count] / self._weight[places]
+        places = self._given + np.arange(count)
+        difference = self._difference[:count] / self._weight[places % self.hop]
+        if self._fades_in:
+            difference *= np.minimum(1.0, places / self.hop)
+        if self._fades_out_at is not None:
+            difference *= np.minimum(1.0, (self._fades_out_at - places) / self.hop)
         ready = (self._unmarked[:count] + difference).astype(np.float32)
         self._unmarked = self._unmarked[count:]
         self._difference = self._difference[count:]

@@ -143,7 +143,7 @@ RESUMABLE = {
 @pytest.mark.parametrize("form", RESUMABLE.values(), ids=RESUMABLE)
 @pytest.mark.parametrize("is_marked", [False, True], ids=["unmarked", "marked"])
 @settings(max_examples=8)
-@given(cut=st.integers(0, 40_000))
+@given(cut=st.integers(0, 50_000))
 def test_another_chain_goes_on_at_the_very_sample(
     form: OutputFormat, watermark: Watermark, cut: int, *, is_marked: bool
 ) -> None:
@@ -152,14 +152,17 @@ def test_another_chain_goes_on_at_the_very_sample(
     second = OutputChain(form, from_hz=RATE_HZ, marker=marker)
     assert form.can_resume
     assert first.can_resume
-    long, short = speech(1.7), speech(0.4, 6)
+    long, short = speech(2.2), speech(0.4, 6)
     before = b"".join(pieces(first, short)) + first.push(Clip(long[:cut], RATE_HZ))
-    state = first.state()
-    assert len(state) < 55_000
-    second.restore(state)
-    after = said(second, long[cut:], short)
+    second.restore(first.state())
+    assert len(second.state()) < 90_000
+    later = (cut + len(long)) // 2
+    between = second.push(Clip(long[cut:later], RATE_HZ))
+    third = OutputChain(form, from_hz=RATE_HZ, marker=marker)
+    third.restore(second.state())
+    after = said(third, long[later:], short)
     whole = said(OutputChain(form, from_hz=RATE_HZ, marker=marker), short, long, short)
-    assert before + after == whole
+    assert before + between + after == whole
 
 
 def test_between_utterances_hardly_anything_need_be_known(watermark: Watermark) -> None:
@@ -172,3 +175,13 @@ def test_between_utterances_hardly_anything_need_be_known(watermark: Watermark) 
 def test_what_cannot_be_gone_on_with_says_so(encoding: Encoding) -> None:
     assert not OutputFormat(encoding=encoding).can_resume
     assert not OutputFormat(speaking_rate=1.1).can_resume
+
+
+def test_what_somebody_has_said_keeps_its_silences() -> None:
+    said = np.zeros(48_000, np.float32)
+    said[:24_000] = 0.3 * np.sin(np.arange(24_000) / 10)
+    trimmed, whole = (
+        OutputChain(OutputFormat(), from_hz=24_000, trims_tails=trims) for trims in (True, False)
+    )
+    assert len(trimmed.push(Clip(said, 24_000)) + trimmed.finish()) < 2 * 30_000
+    assert len(whole.push(Clip(said, 24_000)) + whole.finish()) == 2 * 48_000

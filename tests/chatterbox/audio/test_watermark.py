@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 from chatterbox.audio.clip import Clip
 from chatterbox.audio.encode import Encoding
 from chatterbox.audio.output import OutputChain, OutputFormat
-from chatterbox.audio.watermark import Watermark
+from chatterbox.audio.watermark import HEAD_S, Watermark
 from chatterbox.audio.watermark_detector import THRESHOLD, WatermarkDetector
 
 RATE_HZ = 24_000
@@ -51,8 +51,9 @@ def marked(samples: np.ndarray, watermark: Watermark, step: int = 0) -> np.ndarr
 def test_the_mark_is_that_of_the_reference(
     watermark: Watermark, golden: dict[str, np.ndarray], voice: np.ndarray
 ) -> None:
-    """The reference goes to 32 kHz and back, which its own difference has to be freed of."""
-    ours = marked(voice, watermark) - voice
+    """Behind the head. The reference goes to 32 kHz and back, of which its difference is freed."""
+    stage = watermark.stage(RATE_HZ, within=True)
+    ours = np.concatenate([stage.push(voice), stage.finish()]) - voice
     theirs = golden["marked"] - golden["resampled"]
     inner = slice(2_000, min(len(ours), len(theirs)) - 2_000)
     ours, theirs = ours[inner], theirs[inner]
@@ -86,6 +87,29 @@ def test_the_difference_lies_below_two_kilohertz(watermark: Watermark, voice: np
     spectrum = np.abs(np.fft.rfft(marked(voice, watermark) - voice)) ** 2
     above = round(2_100 * len(voice) / RATE_HZ)
     assert 0 < spectrum[above:].sum() < 1e-3 * spectrum.sum()
+
+
+def test_the_first_clip_of_an_utterance_leaves_at_once(
+    watermark: Watermark, voice: np.ndarray
+) -> None:
+    head = round(HEAD_S * RATE_HZ)
+    assert len(watermark.stage(RATE_HZ).push(voice[:head])) == head
+
+
+def test_where_the_head_ends_nothing_clicks(watermark: Watermark, voice: np.ndarray) -> None:
+    difference = marked(voice, watermark) - voice
+    head = round(HEAD_S * RATE_HZ)
+    steps = np.abs(np.diff(difference))
+    assert steps[head - 300 : head + 300].max() <= steps[2_000 : head - 300].max()
+
+
+@pytest.mark.parametrize("seconds", [0.4, 0.6, 1.0])
+def test_short_speech_is_found_too(
+    watermark: Watermark, detector: WatermarkDetector, voice: np.ndarray, seconds: float
+) -> None:
+    said = voice[: round(seconds * RATE_HZ)]
+    assert detector.score([Clip(marked(said, watermark), RATE_HZ)]) > 0.8
+    assert detector.score([Clip(said, RATE_HZ)]) < 0.2
 
 
 def test_silence_stays_silent(watermark: Watermark) -> None:
