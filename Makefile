@@ -14,7 +14,7 @@ export OMP_WAIT_POLICY ?= ACTIVE
 export GOMP_SPINCOUNT ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help run say setup test check lint types imports fix protos protos-check evaluate clean \
+.PHONY: help run say setup test test-gpu check lint types imports fix protos protos-check evaluate clean \
 	client client-test client-check client-generate
 
 help: ## list the commands
@@ -32,6 +32,9 @@ setup: $(VENV)/.serve ## only prepare the environment
 
 test: $(VENV)/.dev ## run the tests
 	@$(BIN)/python -m pytest
+
+test-gpu: $(VENV)/.dev ## run what needs a GPU: recorded steps against plain ones
+	@$(BIN)/python -m pytest -m gpu
 
 check: lint types imports client-check test ## lint, types, import rules, tests: what CI runs
 
