@@ -192,6 +192,8 @@ export const messages = {
     textPlaceholder: 'Paste a chapter, a script, an article …',
     cut: 'Cut into takes',
     cutHint: (count: number) => `${plural(count, 'take', 'takes')}`,
+    tooMuch: (most: number) =>
+      `More than ${most.toLocaleString('en')} takes; take longer ones or less text.`,
     takeLength: 'Longest take',
     takeLengthValue: (count: number) => `${count} characters`,
     takes: 'Takes',
@@ -291,6 +293,10 @@ export const messages = {
     export: 'Export',
     import: 'Import',
     imported: (name: string) => `${name} was imported.`,
+    importConsent: 'Does the speaker consent?',
+    importConsentAdvice:
+      'The file holds no declaration. Import it only if it is your voice, or the speaker consents to this copy of it.',
+    importConsentAction: 'They consent: import',
     use: 'Speak with it',
     menu: (name: string) => `More about ${name}`,
     readOnlyHint: 'Came with the installation; it cannot be changed.',

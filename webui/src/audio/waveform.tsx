@@ -127,8 +127,8 @@ function paint(
     const isThere = from < arrived;
     const to = Math.max(from + 1, Math.floor((bar + 1) * stepsPerBar));
     const peak = isThere ? (peaks?.between(from, to) ?? 0) : 0;
-    // The root shows quiet speech, too.
-    const size = isThere ? Math.max(LEAST_PX, Math.sqrt(peak) * height) : LEAST_PX;
+    // Raised, so that quiet speech shows, too.
+    const size = isThere ? Math.max(LEAST_PX, Math.min(1, peak ** 0.7 * 1.15) * height) : LEAST_PX;
     context.fillStyle = !isThere
       ? colours.expected
       : bar < heardBars
