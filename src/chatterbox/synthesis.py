@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import functools
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ class _Cast:
     sampling: Sampling  # with its seed
     seed: int
     ignored: tuple[str, ...]  # parameters the caller set and the family does not know
-    heard: "Conditioning | None" = None  # of a voice that is a recording
+    hear: "Callable[[], Conditioning] | None" = None  # what the models hear of the voice
     wording: Wording
     word_timings: bool = False  # wanted, whether the family can or not
 
@@ -173,13 +174,16 @@ class Synthesizer:
 
     async def _listen(self, cast: _Cast, config: SpeechConfig) -> _Cast:
         """The cast when its voice was heard, which takes a moment if a recording is new here."""
+        voice, family_id, heard = cast.voice, cast.family.id, None
         if config.reference_audio is not None:
-            heard = await self._cloner.of_recording(config.reference_audio, cast.family.id)
-        elif cast.family.id not in cast.voice.families:
-            heard = await self._cloner.of_voice(cast.voice, cast.family.id)
-        else:
-            return cast
-        return replace(cast, heard=heard)
+            heard = await self._cloner.of_recording(config.reference_audio, family_id)
+        elif family_id not in voice.families:
+            heard = await self._cloner.of_voice(voice, family_id)
+        if heard is not None:
+            return replace(cast, hear=lambda: heard)
+        # Once for all that is said: the voice may be deleted meanwhile.
+        stored = functools.cache(lambda: self.voices.conditioning(voice.id, family_id))
+        return replace(cast, hear=stored)
 
     def _session(
         self, cast: _Cast, *, must_speak: bool, marked: bool, begun: SpeechPlace | None
@@ -202,6 +206,7 @@ class Synthesizer:
         return session
 
     def _utterance(self, cast: _Cast, text: str, index: int, listener: Listener) -> Utterance:
+        assert cast.hear is not None, "nobody speaks before the voice was heard"
         seed = (cast.seed ^ (index * _SEED_STEP)) & _SEED_MASK
         return Utterance(
             text=text,
@@ -209,9 +214,7 @@ class Synthesizer:
             voice=cast.voice.id,
             language=cast.language,
             sampling=replace(cast.sampling, seed=seed),
-            conditioning=lambda: (
-                cast.heard or self.voices.conditioning(cast.voice.id, cast.family.id)
-            ),
+            conditioning=cast.hear,
             listener=listener,
             timed=cast.word_timings and cast.family.times_words,
         )

@@ -1,5 +1,6 @@
 """A voice as one file: what comes back, and what is never let in."""
 
+import contextlib
 import io
 import json
 import zipfile
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import save
 from safetensors.torch import save as save_torch
 
@@ -172,6 +175,22 @@ def test_what_no_voice_was_exported_to_is_refused(archive: Callable[[], bytes]) 
     with pytest.raises(InvalidRequest) as refusal:
         unpack(archive())
     assert refusal.value.field in ("archive", "voice_id")
+
+
+TINY_VOICE = Voice(id="mia", display_name="Mia", families=("tiny",), consent_s=CONSENT_S)
+SOUND = zipped(
+    {VOICE_JSON: voice_json(TINY_VOICE), "conditioning.tiny.safetensors": conditioning()},
+    kind=zipfile.ZIP_STORED,
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, len(SOUND) - 1), st.integers(0, 255)), max_size=8))
+def test_whatever_is_wrong_with_an_archive_it_is_a_refusal(changes: list[tuple[int, int]]) -> None:
+    content = bytearray(SOUND)
+    for place, value in changes:
+        content[place] = value
+    with contextlib.suppress(InvalidRequest):
+        assert unpack(bytes(content)).voice.families == ("tiny",)
 
 
 def test_a_file_that_stands_twice_is_refused() -> None:

@@ -12,15 +12,16 @@ import torch
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.engine import DeviceEngine
 from chatterbox.engine.model_device import model_engine
-from chatterbox.errors import EngineStopped, InvalidRequest, NotFound
+from chatterbox.errors import CheckpointError, EngineStopped, InvalidRequest, NotFound
 from chatterbox.models.conditioning import Conditioning
-from chatterbox.speech import Audio, Sampling, SpeechConfig, Summary
+from chatterbox.speech import Audio, Sampling, SpeechConfig, Started, Summary
 from chatterbox.synthesis import Synthesizer
+from chatterbox.voices.cache import ConditioningCache
 from chatterbox.voices.cloner import Cloner
 from chatterbox.voices.folder_store import FolderStore
 from chatterbox.voices.library import VoiceLibrary
 from chatterbox.voices.recording import assess
-from chatterbox.voices.store import REFERENCE
+from chatterbox.voices.store import CONDITIONING, REFERENCE
 from chatterbox.voices.voice import Voice
 
 Work = Callable[[Any], Generator[None, None, Conditioning]]
@@ -148,3 +149,38 @@ async def test_a_copy_speaks_and_one_seed_gives_one_speech(
     assert await said(voice="ada") != mine
     inline = await said(reference_audio=recording)
     assert 0.5 < len(inline) / 24_000 < 5
+
+
+@pytest.mark.parametrize("voice_id", ["mia", "eve"])
+async def test_who_speaks_goes_on_when_the_voice_is_deleted(
+    engine: DeviceEngine, library: VoiceLibrary, voice_id: str
+) -> None:
+    """Mia is a recording; Eve is what the models hear of Ada, kept under another name."""
+    files = {"conditioning.tiny.safetensors": library.files("ada")[CONDITIONING]}
+    library.add(Voice(id="eve", display_name="Eve", families=("tiny",)), files)
+    sentences = [f"This is sentence number {number} of a longer text." for number in range(1, 9)]
+    synthesizer = Synthesizer(engine=engine, voices=library)
+    speech = synthesizer.speak(SpeechConfig(voice=voice_id), " ".join(sentences))
+    events = []
+    async for event in speech:
+        if isinstance(event, Audio) and voice_id in [voice.id for voice in library.list()]:
+            library.delete(voice_id)
+        events.append(event)
+    summary = events[-1]
+    assert isinstance(summary, Summary)
+    assert summary.segment_count > 2  # more than were under way by then
+    with pytest.raises(NotFound):
+        await anext(synthesizer.speak(SpeechConfig(voice=voice_id), "Hello."))
+
+
+async def test_a_copy_that_cannot_be_read_fails_its_own_stream_alone(
+    engine: DeviceEngine, library: VoiceLibrary
+) -> None:
+    mia = library.get("mia")
+    library.add(replace(mia, id="broken"), {REFERENCE: b"no tensors here"})
+    synthesizer = Synthesizer(engine=engine, voices=library)
+    library.cache = ConditioningCache()  # the recording itself is known by its fingerprint
+    with pytest.raises(CheckpointError):
+        await anext(synthesizer.speak(SpeechConfig(voice="broken"), "Hello."))
+    started = await anext(synthesizer.speak(SpeechConfig(voice="mia"), "Hello."))
+    assert isinstance(started, Started)
