@@ -310,9 +310,10 @@ class Session:
             sequence=self._account.sequence,
             offset_samples=self._account.offset,
             segment=line.segment,
+            owed_since_s=max(self._asked_s, line.given_s),
             words=words,
         )
-        self._account.delivered(len(clip), owed_since_s=max(self._asked_s, line.given_s))
+        self._account.delivered(len(clip), owed_since_s=audio.owed_since_s)
         return audio
 
     def _silence(self, line: _Silent) -> Audio:
@@ -323,9 +324,10 @@ class Session:
             offset_samples=self._account.offset,
             segment=max(0, next(coming, self._account.segment_count) - 1),
             silence=line.kind,
+            owed_since_s=max(self._asked_s, line.given_s),
         )
         self._has_spoken = False
-        self._account.delivered(len(audio.clip), owed_since_s=max(self._asked_s, line.given_s))
+        self._account.delivered(len(audio.clip), owed_since_s=audio.owed_since_s)
         return audio
 
     def _account_for(self, line: _Spoken, stream: SpeechStream) -> None:

@@ -203,6 +203,7 @@ class Audio:
     offset_samples: int  # where this clip starts on the stream's clock
     segment: int  # which utterance of the stream it belongs to, from 0
     silence: Silence | None = None  # None: somebody speaks
+    owed_since_s: float = 0.0  # on the monotonic clock: since when the listener's side wants it
     words: tuple[Word, ...] = ()  # that end in this clip or ended shortly before it, if asked for
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 
 from chatterbox.audio.output import Marker, OutputFormat
+from chatterbox.playback import PlaybackClock
 from chatterbox.speech import (
     Audio,
     FlushDone,
@@ -26,7 +27,11 @@ Response = pb.StreamingSynthesizeResponse
 
 
 class Responses:
-    """Numbers the chunks of one stream and keeps its clock, which is that of what is heard."""
+    """Numbers the chunks of one stream and keeps its clock, which is that of what is heard.
+
+    Underruns are counted here too: another tempo, or sound that is still held back, is nothing that
+    whoever makes the speech knows of.
+    """
 
     def __init__(
         self, *, request_id: str, form: OutputFormat, marker: Marker | None = None
@@ -35,6 +40,8 @@ class Responses:
         self._outlet = Outlet(form, marker=marker)
         self._sequence = 0
         self._segment = 0
+        self._playback = PlaybackClock()
+        self._owed_since_s = 0.0
         self._spoke_s: float | None = None  # when the first sound came, and when it left
         self._left_s: float | None = None
 
@@ -45,6 +52,7 @@ class Responses:
         """
         if isinstance(event, Audio):
             self._segment = event.segment
+            self._owed_since_s = event.owed_since_s
             self._spoke_s = self._spoke_s or time.monotonic()
         began_s = 0.0 if isinstance(event, Started) else self._outlet.sent_s
         content = self._outlet.bytes_of(event)
@@ -61,7 +69,11 @@ class Responses:
         return given
 
     def _chunk(self, content: bytes, began_s: float) -> Response:
-        self._left_s = self._left_s or time.monotonic()
+        now_s = time.monotonic()
+        self._left_s = self._left_s or now_s
+        self._playback.delivered(
+            self._outlet.sent_s - began_s, now_s=now_s, owed_since_s=self._owed_since_s
+        )
         chunk = pb.AudioChunk(
             audio_content=content,
             sequence=self._sequence,
@@ -91,6 +103,7 @@ class Responses:
                 offset = duration(self._outlet.heard_s)
                 return Response(flush_done=pb.FlushDone(flush_id=event.flush_id, offset=offset))
             case Interrupted():
+                self._playback.stop()
                 interrupted = pb.SynthesisInterrupted(
                     offset=duration(self._outlet.sent_s), dropped_text=event.dropped_text
                 )
@@ -127,15 +140,23 @@ class Responses:
             synthesis_duration=duration(wall_s),
             compute_duration=duration(event.compute_duration_s),
             real_time_factor=wall_s / heard_s if heard_s else 0.0,
-            underrun_count=event.underrun_count,
-            underrun_duration=duration(event.underrun_s),
+            underrun_count=self._playback.underrun_count,
+            underrun_duration=duration(self._playback.underrun_s),
         )
 
     # Going on elsewhere.
 
     def state(self) -> bytes:
         """Behind the messages given last: what others need to go on (`OutputFormat.can_resume`)."""
-        head = {"sequence": self._sequence, "segment": self._segment}
+        playback = self._playback
+        dry_s = playback.runs_dry_s
+        head = {
+            "sequence": self._sequence,
+            "segment": self._segment,
+            "underruns": [playback.underrun_count, playback.underrun_s],
+            # By the clock on the wall, which is the one that two machines share.
+            "dry_at_s": None if dry_s is None else time.time() + dry_s - time.monotonic(),
+        }
         return json.dumps(head).encode() + b"\n" + self._outlet.state()
 
     def restore(self, state: bytes) -> None:
@@ -143,6 +164,9 @@ class Responses:
         line, _, inside = state.partition(b"\n")
         head: dict[str, Any] = json.loads(line)
         self._sequence, self._segment = head["sequence"], head["segment"]
+        self._playback.underrun_count, self._playback.underrun_s = head["underruns"]
+        if head["dry_at_s"] is not None:
+            self._playback.runs_dry_s = time.monotonic() + head["dry_at_s"] - time.time()
         self._outlet.restore(inside)
 
 

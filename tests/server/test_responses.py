@@ -31,6 +31,19 @@ RATE_HZ = 24_000
 STARTED = Started(model="tiny", voice="ada", sample_rate_hz=RATE_HZ, seed=2**63 - 1)
 
 
+SUMMARY = Summary(
+    character_count=10,
+    segment_count=2,
+    audio_duration_s=1.0,
+    time_to_first_audio_s=0.25,
+    synthesis_duration_s=0.75,
+    compute_duration_s=0.5,
+    real_time_factor=0.75,
+    underrun_count=3,
+    underrun_s=0.125,
+)
+
+
 def responses(**form: Any) -> Responses:
     wire = Responses(request_id="r1", form=OutputFormat(**form))
     wire.to(STARTED)
@@ -140,28 +153,29 @@ def test_a_warning_keeps_what_it_says() -> None:
 
 
 def test_the_summary_tells_of_what_was_heard() -> None:
-    summary = Summary(
-        character_count=10,
-        segment_count=2,
-        audio_duration_s=1.0,
-        time_to_first_audio_s=0.25,
-        synthesis_duration_s=0.75,
-        compute_duration_s=0.5,
-        real_time_factor=0.75,
-        underrun_count=3,
-        underrun_s=0.125,
-    )
     wire = responses(speaking_rate=0.5)
     chunks(wire, audio(), UtteranceDone(0))
-    *_, response = wire.to(summary)
+    *_, response = wire.to(SUMMARY)
     told = response.summary
     assert (told.character_count, told.segment_count) == (10, 2)
     assert seconds(told.audio_duration) == pytest.approx(2.0, abs=1e-4)
     assert seconds(told.time_to_first_audio) >= 0.25
     assert told.compute_duration == Duration(nanos=500_000_000)
     assert told.real_time_factor == pytest.approx(seconds(told.synthesis_duration) / 2, rel=1e-3)
-    assert told.underrun_count == 3
-    assert told.underrun_duration == Duration(nanos=125_000_000)
+    assert told.underrun_count == 0
+
+
+def test_underruns_are_those_of_what_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice as fast, a second of speech is heard in half of one."""
+    now_s = 100.0
+    monkeypatch.setattr("server.responses.time.monotonic", lambda: now_s)
+    wire = responses(speaking_rate=2.0)
+    chunks(wire, audio(owed_since_s=99.0), UtteranceDone(0))
+    now_s += 0.75
+    chunks(wire, audio(segment=1, offset=RATE_HZ, owed_since_s=99.0), UtteranceDone(1))
+    *_, response = wire.to(SUMMARY)
+    assert response.summary.underrun_count == 1
+    assert seconds(response.summary.underrun_duration) == pytest.approx(0.25, abs=0.02)
 
 
 @given(st.floats(0, 2**40))
