@@ -10,11 +10,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from chatterbox.errors import InvalidRequest
 from chatterbox.v1 import voice_pb2 as pb
 from chatterbox.voices.quality import Quality
-from chatterbox.voices.voice import Voice
+from chatterbox.voices.voice import MAX_DESCRIPTION_CHARACTERS, MAX_NAME_CHARACTERS, Voice
 from server import convert
 
-MAX_NAME_CHARACTERS = 100
-MAX_DESCRIPTION_CHARACTERS = 1_000
 DEFAULT_LANGUAGE = "en"
 
 _GENDERS: Final = {

@@ -1,15 +1,30 @@
 """What `voice.json` says of a voice, and a voice as it is written there."""
 
 import json
+import math
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from chatterbox.errors import CheckpointError
 from chatterbox.voices.quality import Quality
-from chatterbox.voices.voice import Reference, Voice
+from chatterbox.voices.voice import (
+    MAX_DESCRIPTION_CHARACTERS,
+    MAX_NAME_CHARACTERS,
+    Reference,
+    Voice,
+)
 
 MAX_BYTES = 64 * 1024
+_LIMITS = {
+    "display_name": MAX_NAME_CHARACTERS,
+    "description": MAX_DESCRIPTION_CHARACTERS,
+    "language": 40,
+    "gender": 40,
+    "families": 1_000,
+}
+# What Python raises of JSON that is none, is too deep, or holds something else.
+_WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError, OSError)
 
 
 def voice_json(voice: Voice) -> bytes:
@@ -42,6 +57,9 @@ def read_voice(voice_id: str, content: bytes, *, is_read_only: bool) -> Voice:
         if len(content) > MAX_BYTES:
             raise ValueError(f"it has {len(content)} bytes")
         facts = json.loads(content)
+        for name, limit in _LIMITS.items():
+            if len(str(facts.get(name, ""))) > limit:
+                raise ValueError(f"its {name} has more than {limit} characters")
         return Voice(
             id=voice_id,
             display_name=str(facts.get("display_name") or voice_id.title()),
@@ -55,15 +73,17 @@ def read_voice(voice_id: str, content: bytes, *, is_read_only: bool) -> Voice:
             updated_s=_time_s(facts.get("updated")),
             consent_s=_time_s(facts.get("consent")),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except _WRONG as error:
         raise CheckpointError(
             f"the voice.json of {voice_id!r} does not describe a voice: {error!r}"
         ) from error
 
 
 def _reference(facts: dict[str, Any]) -> Reference:
-    quality = Quality(**{name: float(value) for name, value in facts["quality"].items()})
-    return Reference(fingerprint=str(facts["fingerprint"]), quality=quality)
+    measured = {name: float(value) for name, value in facts["quality"].items()}
+    if not all(map(math.isfinite, measured.values())):
+        raise ValueError("its quality holds what is no number")
+    return Reference(fingerprint=str(facts["fingerprint"])[:64], quality=Quality(**measured))
 
 
 def _written(time_s: float) -> str:

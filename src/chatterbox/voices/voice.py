@@ -9,6 +9,8 @@ from chatterbox.voices.rules import shortest_reference_s
 
 # A resource id after AIP-122; also safe as a folder name on every file system.
 VOICE_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+MAX_NAME_CHARACTERS = 100
+MAX_DESCRIPTION_CHARACTERS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
