@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
 from chatterbox.account import Account, Balance
@@ -20,7 +19,8 @@ from chatterbox.engine.listener import Listener
 from chatterbox.engine.sequence import Bookmark, Finish
 from chatterbox.engine.stream import SpeechStream
 from chatterbox.errors import InvalidRequest, Overloaded
-from chatterbox.place import FlushMark, Line, Notice, Passage, Pause, SessionPlace
+from chatterbox.lines import Flushed, Note, ScriptLine, Silent, Spoken, kept, restored
+from chatterbox.place import SessionPlace
 from chatterbox.speech import (
     Audio,
     FlushDone,
@@ -49,50 +49,6 @@ class Submit(Protocol):
     ) -> SpeechStream: ...
 
 
-@dataclass(eq=False, slots=True)
-class _Spoken:
-    """A line to be heard."""
-
-    text: str
-    segment: int
-    given_s: float  # when its text was known
-    stream: SpeechStream | None = None
-    begun_at: int | None = None  # the offset of its first sample, once delivered
-    begun: Bookmark | None = None  # by another engine
-
-    @property
-    def bookmark(self) -> Bookmark | None:
-        """Behind what was heard of it."""
-        latest = None if self.stream is None else self.stream.latest
-        return self.begun if latest is None else latest.bookmark
-
-
-@dataclass(eq=False, slots=True)
-class _Silent:
-    """Silence of some seconds; what only divides is left out where nothing was said before."""
-
-    seconds: float
-    kind: Silence
-    given_s: float
-
-
-@dataclass(eq=False, slots=True)
-class _Flushed:
-    """Once this line is reached, everything before it has been heard."""
-
-    flush_id: str
-
-
-@dataclass(eq=False, slots=True)
-class _Note:
-    """An event to pass on when its turn comes."""
-
-    event: Interrupted | Warned
-
-
-_Line = _Spoken | _Silent | _Flushed | _Note
-
-
 class Session:
     """One stream of speech. `submit` hands an utterance to the engine."""
 
@@ -102,12 +58,12 @@ class Session:
         self._must_speak = must_speak
         self._rate = sample_rate_hz
         self._account = Account(Balance(), sample_rate_hz=sample_rate_hz)
-        self._script: deque[_Line] = deque()
+        self._script: deque[ScriptLine] = deque()
         self._changed = asyncio.Event()
         self._is_complete = False
         self._error: Exception | None = None
         self._refusal: InvalidRequest | None = None
-        self._passed: _Line | None = None  # one whose only event was given
+        self._passed: ScriptLine | None = None  # one whose only event was given
         self._is_over = False
         self._has_spoken = False  # since the last silence
         # Those heard at least in part since the last interrupt: text, and where it began.
@@ -128,9 +84,9 @@ class Session:
                 case Words(text):
                     self._say(text)
                 case BoundaryPause(seconds):
-                    self._write(_Silent(seconds, Silence.BOUNDARY, given_s=time.monotonic()))
+                    self._write(Silent(seconds, Silence.BOUNDARY, given_s=time.monotonic()))
                 case AskedPause(seconds):
-                    self._write(_Silent(seconds, Silence.ASKED, given_s=time.monotonic()))
+                    self._write(Silent(seconds, Silence.ASKED, given_s=time.monotonic()))
                 case Remark(code, message):
                     self.warn(code, message)
         self._submit_ahead()
@@ -140,17 +96,17 @@ class Session:
             shown = text if len(text) <= 40 else f"{text[:40]}..."
             self.warn("NOTHING_TO_SPEAK", f"{shown!r} holds nothing to speak and was skipped")
             return
-        self._write(_Spoken(text, self._account.segment_count, given_s=time.monotonic()))
+        self._write(Spoken(text, self._account.segment_count, given_s=time.monotonic()))
         self._listener.unsaid_s += _expected_s(text)
         self._account.segment_count += 1
 
     def warn(self, code: str, message: str) -> None:
         """Add a warning, to be given in its place between the audio."""
-        self._write(_Note(Warned(code=code, message=message)))
+        self._write(Note(Warned(code=code, message=message)))
 
     def flush(self, flush_id: str) -> None:
         """Add a mark that is acknowledged when everything before it has been heard."""
-        self._write(_Flushed(flush_id))
+        self._write(Flushed(flush_id))
 
     def interrupt(self, unsaid: str, playback_offset_s: float | None) -> None:
         """Drop everything not yet delivered; `unsaid` is text that was not yet an utterance.
@@ -161,16 +117,16 @@ class Session:
         self.close()
         heard_to = float("inf") if playback_offset_s is None else playback_offset_s * self._rate
         unheard = [text for text, begun_at in self._begun if begun_at >= heard_to]
-        spoken = [line for line in self._script if isinstance(line, _Spoken)]
+        spoken = [line for line in self._script if isinstance(line, Spoken)]
         unheard += [line.text for line in spoken if line.begun_at is None]
-        notes = [line for line in self._script if isinstance(line, _Note)]
+        notes = [line for line in self._script if isinstance(line, Note)]
         self._script.clear()
         self._script.extend(notes)
         self._begun.clear()
         self._account.playback.stop()
         self._listener = Listener(has_heard=self._listener.has_heard)
         dropped = " ".join(text for text in (*unheard, unsaid.strip()) if text)
-        self._write(_Note(Interrupted(offset_samples=self._account.offset, dropped_text=dropped)))
+        self._write(Note(Interrupted(offset_samples=self._account.offset, dropped_text=dropped)))
 
     def complete(self) -> None:
         """Say that no more lines will come."""
@@ -186,10 +142,10 @@ class Session:
     def close(self) -> None:
         """Free whatever the engine still holds for this stream; harmless when called again."""
         for line in self._script:
-            if isinstance(line, _Spoken) and line.stream is not None:
+            if isinstance(line, Spoken) and line.stream is not None:
                 line.stream.cancel()
 
-    def _write(self, line: _Line) -> None:
+    def _write(self, line: ScriptLine) -> None:
         if len(self._script) >= MAX_PENDING_LINES:
             raise InvalidRequest("too much is waiting to be spoken", reason="TOO_MUCH_PENDING")
         self._script.append(line)
@@ -200,11 +156,11 @@ class Session:
     def submit_first(self) -> None:
         """Hand the first utterance over now; raises Overloaded before anything was promised."""
         for line in self._script:
-            if isinstance(line, _Spoken):
+            if isinstance(line, Spoken):
                 self._hand_over(line)
                 return
 
-    def _hand_over(self, line: _Spoken) -> SpeechStream:
+    def _hand_over(self, line: Spoken) -> SpeechStream:
         """Have the engine speak a line, unless it does already; raises Overloaded."""
         if line.stream is None:
             line.stream = self._submit(line.text, line.segment, self._listener, line.begun)
@@ -238,16 +194,16 @@ class Session:
         finally:
             self.close()
 
-    async def _performed(self, line: _Line) -> AsyncGenerator[SpeechEvent, None]:
-        if not isinstance(line, _Spoken):
+    async def _performed(self, line: ScriptLine) -> AsyncGenerator[SpeechEvent, None]:
+        if not isinstance(line, Spoken):
             self._passed = line
-        if isinstance(line, _Flushed):
+        if isinstance(line, Flushed):
             yield FlushDone(flush_id=line.flush_id, offset_samples=self._account.offset)
             return
-        if isinstance(line, _Note):
+        if isinstance(line, Note):
             yield line.event
             return
-        if isinstance(line, _Silent):
+        if isinstance(line, Silent):
             if line.kind is Silence.ASKED or self._has_spoken:
                 yield self._silence(line)
             return
@@ -269,14 +225,14 @@ class Session:
 
     def _submit_ahead(self) -> None:
         """Keep up to MAX_IN_FLIGHT utterances with the engine; a full one is asked again later."""
-        spoken = [line for line in self._script if isinstance(line, _Spoken)]
+        spoken = [line for line in self._script if isinstance(line, Spoken)]
         for line in spoken[:MAX_IN_FLIGHT]:
             try:
                 self._hand_over(line)
             except Overloaded:
                 return
 
-    async def _stream_of(self, line: _Spoken) -> SpeechStream | None:
+    async def _stream_of(self, line: Spoken) -> SpeechStream | None:
         """The stream of the line whose turn it is; None if the script was cleared meanwhile.
 
         The first utterance is refused at once when the engine is full; a later one, promised
@@ -300,7 +256,7 @@ class Session:
         self._changed.clear()
         await self._changed.wait()
 
-    def _audio(self, line: _Spoken, clip: Clip, words: tuple[Word, ...]) -> Audio:
+    def _audio(self, line: Spoken, clip: Clip, words: tuple[Word, ...]) -> Audio:
         if line.begun_at is None:
             line.begun_at = self._account.offset
             self._has_spoken = True
@@ -316,8 +272,8 @@ class Session:
         self._account.delivered(len(clip), owed_since_s=audio.owed_since_s)
         return audio
 
-    def _silence(self, line: _Silent) -> Audio:
-        coming = (later.segment for later in self._script if isinstance(later, _Spoken))
+    def _silence(self, line: Silent) -> Audio:
+        coming = (later.segment for later in self._script if isinstance(later, Spoken))
         audio = Audio(
             clip=stitch.silence(self._rate, seconds=line.seconds),
             sequence=self._account.sequence,
@@ -330,7 +286,7 @@ class Session:
         self._account.delivered(len(audio.clip), owed_since_s=audio.owed_since_s)
         return audio
 
-    def _account_for(self, line: _Spoken, stream: SpeechStream) -> None:
+    def _account_for(self, line: Spoken, stream: SpeechStream) -> None:
         outcome = stream.outcome
         if outcome is None:  # interrupted
             return
@@ -343,14 +299,14 @@ class Session:
 
     def _insert(self, code: str, message: str) -> None:
         """Put a warning right behind the line being performed."""
-        self._script.insert(1, _Note(Warned(code=code, message=message)))
+        self._script.insert(1, Note(Warned(code=code, message=message)))
 
     # Going on elsewhere.
 
     def place(self) -> SessionPlace:
         """Behind the event that `perform` has given last; to be asked before the next."""
         return SessionPlace(
-            script=tuple(_kept(line) for line in self._script if line is not self._passed),
+            script=tuple(kept(line) for line in self._script if line is not self._passed),
             heard=tuple(self._begun[-MAX_HEARD_KEPT:]),
             is_over=self._is_over,
             balance=self._account.balance(),
@@ -365,46 +321,10 @@ class Session:
         self._listener = Listener(has_heard=self._account.offset > 0)
         self._listener.clock.runs_dry_s = self._account.playback.runs_dry_s
         for line in place.script:
-            restored = _restored(line)
-            if isinstance(restored, _Spoken):
-                self._listener.unsaid_s += _expected_s(restored.text)
-            self._write(restored)
-
-
-def _kept(line: _Line) -> Line:
-    """A line of the script as a value."""
-    match line:
-        case _Spoken():
-            return Passage(
-                text=line.text,
-                segment=line.segment,
-                begun_at=line.begun_at,
-                bookmark=line.bookmark,
-            )
-        case _Silent():
-            return Pause(line.seconds, line.kind)
-        case _Flushed():
-            return FlushMark(line.flush_id)
-        case _Note():
-            return Notice(line.event)
-
-
-def _restored(line: Line) -> _Line:
-    match line:
-        case Passage():
-            return _Spoken(
-                line.text,
-                line.segment,
-                given_s=time.monotonic(),
-                begun_at=line.begun_at,
-                begun=line.bookmark,
-            )
-        case Pause():
-            return _Silent(line.seconds, line.kind, given_s=time.monotonic())
-        case FlushMark():
-            return _Flushed(line.flush_id)
-        case Notice():
-            return _Note(line.event)
+            written = restored(line)
+            if isinstance(written, Spoken):
+                self._listener.unsaid_s += _expected_s(written.text)
+            self._write(written)
 
 
 def _expected_s(text: str) -> float:
