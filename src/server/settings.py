@@ -58,7 +58,7 @@ class ServerSettings(AuthSettings, TlsSettings):
     )
 
     watermark: bool = Field(
-        True, description="mark speech as synthetic, inaudibly; --no-watermark does not"
+        default=True, description="mark speech as synthetic, inaudibly; --no-watermark does not"
     )
 
     slots: Count = Field(8, description="utterances decoded together")

@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from chatterbox.models.t3.config import T3Config
 
-
 Watch = Callable[[int, Tensor], None]
 
 
