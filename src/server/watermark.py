@@ -30,12 +30,12 @@ def watermark_of(settings: ServerSettings) -> Watermark | None:
 
     Tones are no speech, and are never marked.
     """
-    wanted = settings.watermark and settings.engine != "tone"
-    if wanted and not is_installed():
+    if not settings.watermark or settings.engine == "tone":
+        return None
+    if not is_installed():
         log.warning("speech is not watermarked: resemble-perth is not installed")
         return None
-    log.info("watermark", on=wanted)
-    return Watermark.load() if wanted else None
+    return Watermark.load()
 
 
 class WatermarkService(WatermarkServiceServicer):

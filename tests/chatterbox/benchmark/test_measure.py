@@ -115,5 +115,5 @@ def test_made_up_voices_have_the_prompt_asked_for() -> None:
         voice = subject.voice(0)
         assert voice.s3gen.prompt_tokens.shape == (1, 75)
         assert voice.s3gen.prompt_mel.shape[1] == 150
-        folder = subject.library._roots[0]
+        folder = subject.library._shelves[0].store._root
     assert not folder.exists()
