@@ -1,6 +1,6 @@
 """What the first message of a call tells about the backend it wants.
 
-Only the synthesis methods are looked into, and only their first message; all else is opaque, so
+Only what speaks or converts is looked into, and only their first message; all else is opaque, so
 that a method this balancer has never heard of works with no change here.
 """
 
@@ -9,10 +9,11 @@ from collections.abc import Callable
 from google.protobuf.message import DecodeError
 
 from balancer.policy import Wish
-from chatterbox.v1 import openai_service_pb2, synthesis_pb2
+from chatterbox.v1 import conversion_pb2, openai_service_pb2, synthesis_pb2
 
 SPEECH = "/chatterbox.v1.TextToSpeechService/"
 OPENAI = "/chatterbox.v1.OpenAIService/"
+CONVERSION = "/chatterbox.v1.VoiceConversionService/"
 READ_ONLY = ("Get", "List", "ServerReflectionInfo")  # AIP-131, AIP-132: cheap, and never queued
 
 
@@ -39,10 +40,20 @@ def _create_speech(first: bytes) -> Wish:
     )
 
 
+def _convert_recording(first: bytes) -> Wish:
+    return _selected(conversion_pb2.ConvertRecordingRequest.FromString(first).voice)
+
+
+def _convert_voice(first: bytes) -> Wish:
+    return _selected(conversion_pb2.ConvertVoiceRequest.FromString(first).config.voice)
+
+
 _WISHES: dict[str, Callable[[bytes], Wish]] = {
     SPEECH + "Synthesize": _synthesize,
     SPEECH + "StreamingSynthesize": _streaming_synthesize,
     OPENAI + "CreateSpeech": _create_speech,
+    CONVERSION + "ConvertRecording": _convert_recording,
+    CONVERSION + "ConvertVoice": _convert_voice,
 }
 
 

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
 from chatterbox.audio.decode import Decoder
+from chatterbox.conversion import Converter
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.protocol import Engine
 from chatterbox.engine.tone import ToneEngine
@@ -30,6 +31,7 @@ from chatterbox.v1 import (
     models_service_pb2,
     openai_service_pb2,
     text_to_speech_service_pb2,
+    voice_conversion_service_pb2,
     voices_service_pb2,
     watermark_service_pb2,
 )
@@ -38,11 +40,15 @@ from chatterbox.v1.openai_service_pb2_grpc import add_OpenAIServiceServicer_to_s
 from chatterbox.v1.text_to_speech_service_pb2_grpc import (
     add_TextToSpeechServiceServicer_to_server,
 )
+from chatterbox.v1.voice_conversion_service_pb2_grpc import (
+    add_VoiceConversionServiceServicer_to_server,
+)
 from chatterbox.v1.voices_service_pb2_grpc import add_VoicesServiceServicer_to_server
 from chatterbox.v1.watermark_service_pb2_grpc import add_WatermarkServiceServicer_to_server
 from chatterbox.voices.folder_store import FolderStore, user_voices
 from chatterbox.voices.library import VoiceLibrary, bundled_voices
 from chatterbox.worker.v1.worker_service_pb2_grpc import add_WorkerServiceServicer_to_server
+from server.conversion import VoiceConversionService
 from server.health import ServiceHealth
 from server.interceptors import CallInterceptor
 from server.metrics import ServerMetrics
@@ -62,6 +68,7 @@ SERVICES = tuple(
     for module in (
         text_to_speech_service_pb2,
         voices_service_pb2,
+        voice_conversion_service_pb2,
         models_service_pb2,
         openai_service_pb2,
         watermark_service_pb2,
@@ -220,6 +227,15 @@ def _add_services(
         server,
     )
     add_VoicesServiceServicer_to_server(VoicesService(voices, engine), server)
+    add_VoiceConversionServiceServicer_to_server(
+        VoiceConversionService(
+            Converter(engine=engine, voices=voices),
+            admission,
+            idle_timeout_s=settings.idle_timeout_s,
+            marker=marker,
+        ),
+        server,
+    )
     add_ModelsServiceServicer_to_server(ModelsService(engine), server)
     openai = OpenAIService(synthesizer, admission, marker=marker)
     add_OpenAIServiceServicer_to_server(openai, server)

@@ -11,6 +11,7 @@ from chatterbox.errors import ChatterboxError
 from server.cli_backends import backends
 from server.cli_bench import bench
 from server.cli_certs import certs
+from server.cli_convert import convert
 from server.cli_evaluate import evaluate
 from server.cli_keys import keys
 from server.cli_lists import models
@@ -29,6 +30,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command()(say)
+app.command()(convert)
 app.add_typer(voices, name="voices")
 app.command()(models)
 app.command()(backends)

@@ -1,4 +1,4 @@
-"""The progress bar of `chatterbox say`."""
+"""The progress bar of `chatterbox say` and `chatterbox convert`."""
 
 import sys
 from collections.abc import Iterator
@@ -11,11 +11,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 class Report:
     """What the progress bar is told; without a bar, nothing happens."""
 
-    def __init__(self, progress: Progress | None, expected_s: float | None) -> None:
+    def __init__(
+        self, progress: Progress | None, expected_s: float | None, *, doing: str = "speaking"
+    ) -> None:
         self._progress = progress
         self._audio_s = 0.0
         if progress is not None:
-            self._task = progress.add_task("speaking", total=expected_s, spoken="0.0 s")
+            self._task = progress.add_task(doing, total=expected_s, spoken="0.0 s")
 
     def spoke_until(self, seconds: float) -> None:
         """Move the bar to where the audio is."""
@@ -39,7 +41,7 @@ class Report:
 
 
 @contextmanager
-def progress_bar(expected_s: float | None) -> Iterator[Report]:
+def progress_bar(expected_s: float | None, *, doing: str = "speaking") -> Iterator[Report]:
     """A bar on standard error while the context lasts, if that is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -53,4 +55,4 @@ def progress_bar(expected_s: float | None) -> Iterator[Report]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        yield Report(progress, expected_s)
+        yield Report(progress, expected_s, doing=doing)

@@ -2,11 +2,9 @@
 
 import asyncio
 import codecs
-import os
 import sys
-import threading
 from collections.abc import AsyncIterator
-from concurrent.futures import CancelledError
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,6 +18,7 @@ from chatterbox.v1.text_to_speech_service_pb2_grpc import TextToSpeechServiceStu
 from server import cli_say_options as told
 from server.cli_access import Access, ApiKey, TlsCa
 from server.cli_connection import connected
+from server.cli_input import standard_input
 from server.cli_lists import Server
 from server.cli_output import FORMATS, SoundOutput, format_of, silence_stdout
 from server.cli_progress import Report, progress_bar
@@ -101,18 +100,18 @@ def say(  # noqa: PLR0913  # one parameter per option: so typer wants it
     speech = Speech(
         text=text,
         voice=pb.VoiceSelection(
-            name=_resource("voices", voice),
-            model=_resource("models", model),
+            name=resource("voices", voice),
+            model=resource("models", model),
             language_code=language or "",
         ),
-        audio=_made(
+        audio=made(
             pb.AudioConfig,
             audio_encoding=FORMATS[format_of(output, audio_format)],
             sample_rate_hertz=rate,
             speaking_rate=speaking_rate,
             volume_gain_db=gain,
         ),
-        options=_made(pb.SynthesisOptions, **options),
+        options=made(pb.SynthesisOptions, **options),
         pronunciations=tuple(_pronunciation(each) for each in pronounce or ()),
         subtitles=subtitles,
     )
@@ -124,11 +123,11 @@ def say(  # noqa: PLR0913  # one parameter per option: so typer wants it
         silence_stdout()
 
 
-def _resource(collection: str, name: str | None) -> str:
+def resource(collection: str, name: str | None) -> str:
     return "" if name is None else f"{collection}/{name.removeprefix(collection + '/')}"
 
 
-def _made(kind: type[Message], **values: Any) -> Message:
+def made(kind: type[Message], **values: Any) -> Message:
     """A message of what is set."""
     try:
         return kind(**{name: value for name, value in values.items() if value is not None})
@@ -214,26 +213,14 @@ async def _live_requests(
 
 async def _standard_input() -> AsyncIterator[str]:
     """Text from standard input as it arrives, whatever the pieces."""
-    pieces: asyncio.Queue[bytes] = asyncio.Queue(maxsize=16)
-    loop = asyncio.get_running_loop()
-
-    def read() -> None:
-        # A thread of its own, not of the pool: the process may end while it waits for a key.
-        while True:
-            piece = os.read(sys.stdin.fileno(), READ_BYTES)
-            try:
-                asyncio.run_coroutine_threadsafe(pieces.put(piece), loop).result()
-            except (RuntimeError, CancelledError):  # the loop has ended, or is about to
-                return
-            if not piece:
-                return
-
-    threading.Thread(target=read, name="standard input", daemon=True).start()
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     count = 0
     # Enough for the server to refuse it, and not more: a write into a call that it has already
     # ended would hide its reason.
-    while count <= MAX_TEXT_CHARACTERS and (piece := await pieces.get()):
-        text = decoder.decode(piece)
-        count += len(text)
-        yield text
+    async with aclosing(standard_input(READ_BYTES)) as pieces:
+        async for piece in pieces:
+            text = decoder.decode(piece)
+            count += len(text)
+            yield text
+            if count > MAX_TEXT_CHARACTERS:
+                return

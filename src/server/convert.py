@@ -59,13 +59,13 @@ def speech_request(
     form = output_format(request.audio_config)
     if request.input.WhichOneof("input_source") is None:
         raise InvalidRequest("input.text is missing", field="text", reason="REQUIRED")
-    voice, model, language = _selection(request.voice)
+    voice, model, language = selection(request.voice)
     config = SpeechConfig(
         voice=voice,
         model=model,
         language=language,
         sampling=sampling(request.options),
-        reference_audio=_reference_audio(request.voice),
+        reference_audio=reference_audio(request.voice),
         pronunciations=pronunciations(request.pronunciations),
         word_timings=request.enable_word_timings,
     )
@@ -84,13 +84,13 @@ def live_config(
         )
     wire = request.streaming_config
     form = output_format(wire.audio_config)
-    voice, model, language = _selection(wire.voice)
+    voice, model, language = selection(wire.voice)
     config = SpeechConfig(
         voice=voice,
         model=model,
         language=language,
         sampling=sampling(wire.options),
-        reference_audio=_reference_audio(wire.voice),
+        reference_audio=reference_audio(wire.voice),
         pronunciations=pronunciations(wire.pronunciations),
         word_timings=wire.enable_word_timings,
     )
@@ -191,14 +191,14 @@ def wire_field(field: str, *, is_live: bool) -> str:
     return f"streaming_config.{path}" if is_live and is_setting else path
 
 
-def _selection(voice: pb.VoiceSelection) -> tuple[str | None, str | None, str | None]:
+def selection(voice: pb.VoiceSelection) -> tuple[str | None, str | None, str | None]:
     """Ids of voice and model, and the language; None where unset."""
     voice_id = resource_id(voice.name, collection="voices", field="voice") if voice.name else None
     model_id = resource_id(voice.model, collection="models", field="model") if voice.model else None
     return voice_id, model_id, language(voice.language_code)
 
 
-def _reference_audio(voice: pb.VoiceSelection) -> bytes | None:
+def reference_audio(voice: pb.VoiceSelection) -> bytes | None:
     """The recording to speak like, if one was sent; raises InvalidRequest."""
     if not voice.HasField("reference_audio"):
         return None

@@ -16,6 +16,7 @@ PUBLIC_SERVICES = tuple(
         "TextToSpeechService",
         "VoicesService",
         "ModelsService",
+        "VoiceConversionService",
         "WatermarkService",
         "OpenAIService",
     )

@@ -19,6 +19,7 @@ _PUBLIC = (
     "TextToSpeechService",
     "VoicesService",
     "ModelsService",
+    "VoiceConversionService",
     "WatermarkService",
     "OpenAIService",
 )
