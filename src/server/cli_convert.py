@@ -2,10 +2,12 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import grpc
 import typer
 
 from chatterbox.errors import InvalidRequest
@@ -23,7 +25,7 @@ from server.cli_say import made, resource
 
 READ_BYTES = 64 * 1024
 
-Responses = AsyncIterator[pb.ConvertVoiceResponse]
+Call = grpc.aio.StreamStreamCall[pb.ConvertVoiceRequest, pb.ConvertVoiceResponse]
 
 
 def convert(  # noqa: PLR0913  # one parameter per option: so typer wants it
@@ -89,24 +91,44 @@ async def _convert(
     is_wav = config.audio_config.audio_encoding == synthesis_pb2.AUDIO_ENCODING_LINEAR16
     output = SoundOutput(place, is_wav=is_wav)
     async with connected(server, access) as channel:
-        call = VoiceConversionServiceStub(channel).ConvertVoice(_requests(config, source))
+        # Without an iterator of requests the call is written to, which its type does not know.
+        convert_voice: Any = VoiceConversionServiceStub(channel).ConvertVoice
+        call: Call = convert_voice()
+        await call.write(pb.ConvertVoiceRequest(config=config))
+        # Nothing is sent before that: a refusal comes here, and a write would hide its reason.
+        first = await _next(call)
+        assert first is not None, "a call that is accepted is answered"
+        sending = asyncio.create_task(_send(call, source))
         try:
-            responses = call.__aiter__()
-            first = await anext(responses)  # a refusal comes here, before anything is written
             with output, progress_bar(None, doing="converting") as report:
-                summary = await _save(responses, output, report)
+                summary = await _save(call, output, report)
+                await sending
         finally:
+            sending.cancel()
             call.cancel()  # harmless when it is over
     _tell(summary, first.started, place)
 
 
-async def _requests(
-    config: pb.ConvertVoiceConfig, source: str
-) -> AsyncIterator[pb.ConvertVoiceRequest]:
-    yield pb.ConvertVoiceRequest(config=config)
+async def _send(call: Call, source: str) -> None:
     pieces = standard_input(READ_BYTES) if source == "-" else _file(Path(source))
-    async for piece in pieces:
-        yield pb.ConvertVoiceRequest(audio=piece)
+    try:
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if call.done():
+                    return
+                await call.write(pb.ConvertVoiceRequest(audio=piece))
+        await call.done_writing()
+    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        pass  # the call is over; who reads it is told why
+    except BaseException:
+        call.cancel()  # or the reader would wait for ever
+        raise
+
+
+async def _next(call: Call) -> pb.ConvertVoiceResponse | None:
+    """The next answer; None at the end."""
+    answer = await call.read()
+    return answer if isinstance(answer, pb.ConvertVoiceResponse) else None
 
 
 async def _file(path: Path) -> AsyncGenerator[bytes, None]:
@@ -118,9 +140,9 @@ async def _file(path: Path) -> AsyncGenerator[bytes, None]:
         raise InvalidRequest(f"cannot read {path}: {error.strerror}") from error
 
 
-async def _save(responses: Responses, output: SoundOutput, report: Report) -> pb.ConversionSummary:
+async def _save(call: Call, output: SoundOutput, report: Report) -> pb.ConversionSummary:
     summary = pb.ConversionSummary()
-    async for response in responses:
+    while (response := await _next(call)) is not None:
         match response.WhichOneof("convert_response"):
             case "audio":
                 output.write(response.audio.audio_content)

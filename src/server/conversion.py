@@ -16,7 +16,7 @@ from chatterbox.v1 import synthesis_pb2
 from chatterbox.v1.voice_conversion_service_pb2_grpc import VoiceConversionServiceServicer
 from server import conversion_request as asked
 from server.calls import current_call
-from server.conversion_source import LiveSource, sliced, source_of
+from server.conversion_source import LiveSource, Source, read_ahead, sliced, source_of
 from server.convert_audio import WIRE_ENCODINGS
 from server.responses import duration
 
@@ -52,7 +52,13 @@ class VoiceConversionService(VoiceConversionServiceServicer):
         live = LiveSource(request_iterator, idle_timeout_s=self._idle_timeout_s)
         with self._admission.place(), asked.wire_fields(is_live=True):
             settings = asked.first_config(await live.first())
-            async with aclosing(self._convert(settings, live.pieces())) as responses:
+            pcm_hz = asked.pcm_rate_hz(settings.source)
+            pieces = live.pieces()
+            async with (
+                aclosing(pieces),
+                aclosing(source_of(pieces, pcm_hz=pcm_hz)) as source,
+                aclosing(self._convert(settings, source)) as responses,
+            ):
                 async for response in responses:
                     yield response
 
@@ -63,26 +69,23 @@ class VoiceConversionService(VoiceConversionServiceServicer):
         with self._admission.place(), asked.wire_fields(is_live=False):
             content = request.audio.data
             _check_recording(content)
-            converting = self._convert(request, sliced(content), max_source_s=MAX_RECORDING_S)
-            async with aclosing(converting) as responses:
-                async for response in responses:
-                    yield response
+            pieces = sliced(content)
+            pcm_hz = asked.pcm_rate_hz(request.source)
+            async with aclosing(pieces), aclosing(source_of(pieces, pcm_hz=pcm_hz)) as source:
+                # What cannot be read is refused before the answer begins, as REST wants it.
+                readable = await read_ahead(source)
+                converting = self._convert(request, readable, max_source_s=MAX_RECORDING_S)
+                async with aclosing(converting) as responses:
+                    async for response in responses:
+                        yield response
 
     async def _convert(
-        self,
-        settings: asked.Settings,
-        pieces: AsyncGenerator[bytes, None],
-        **limits: float,
+        self, settings: asked.Settings, source: Source, **limits: float
     ) -> AsyncGenerator[Response, None]:
         config, form = asked.conversion_config(settings)
-        source = source_of(pieces, pcm_hz=asked.pcm_rate_hz(settings.source))
         call = current_call.get()
         wire = _Responses(request_id=call.request_id, form=form, marker=self._marker)
-        async with (
-            aclosing(pieces),
-            aclosing(source),
-            aclosing(self._converter.convert(config, source, **limits)) as events,
-        ):
+        async with aclosing(self._converter.convert(config, source, **limits)) as events:
             async for event in events:
                 if isinstance(event, Started | Audio):
                     call.note(event)

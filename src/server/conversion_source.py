@@ -11,6 +11,8 @@ from chatterbox.errors import SessionIdle
 from chatterbox.v1 import conversion_pb2 as pb
 from server.conversion_request import audio_piece
 
+Source = AsyncGenerator[Clip | Damage, None]
+
 _SLICE_BYTES = 64 * 1024
 _FULL_SCALE = 32_768.0
 
@@ -47,16 +49,25 @@ async def sliced(content: bytes) -> AsyncGenerator[bytes, None]:
         yield content[start : start + _SLICE_BYTES]
 
 
-def source_of(
-    pieces: AsyncGenerator[bytes, None], *, pcm_hz: int | None
-) -> AsyncGenerator[Clip | Damage, None]:
+def source_of(pieces: AsyncGenerator[bytes, None], *, pcm_hz: int | None) -> Source:
     """The sound in `pieces` of a file, or of plain samples at `pcm_hz`."""
     return decode_stream(pieces) if pcm_hz is None else _plain(pieces, pcm_hz)
 
 
-async def _plain(
-    pieces: AsyncGenerator[bytes, None], rate_hz: int
-) -> AsyncGenerator[Clip | Damage, None]:
+async def read_ahead(source: Source) -> Source:
+    """The same source when its first sound was read; raises what that raises."""
+    first = await anext(source, None)
+
+    async def all_of_it() -> Source:
+        if first is not None:
+            yield first
+        async for each in source:
+            yield each
+
+    return all_of_it()
+
+
+async def _plain(pieces: AsyncGenerator[bytes, None], rate_hz: int) -> Source:
     rest = b""
     async for piece in pieces:
         whole = rest + piece

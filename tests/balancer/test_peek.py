@@ -6,7 +6,7 @@ from google.protobuf import json_format
 from balancer.metadata import request_metadata, response_metadata
 from balancer.peek import is_worth_a_look, wish_of
 from balancer.policy import Wish
-from chatterbox.v1 import openai_service_pb2
+from chatterbox.v1 import conversion_pb2, openai_service_pb2
 from chatterbox.v1 import synthesis_pb2 as pb
 
 SPEAK = "/chatterbox.v1.TextToSpeechService/Synthesize"
@@ -23,6 +23,15 @@ def test_a_synthesis_tells_its_voice_and_model() -> None:
     )
     assert wish_of(SPEAK, request.SerializeToString()) == wish
     assert wish_of(SPEAK_LIVE, config.SerializeToString()) == wish
+
+
+def test_a_conversion_tells_the_same() -> None:
+    wish = Wish(voice="voices/ada", model="models/tiny")
+    whole = conversion_pb2.ConvertRecordingRequest(voice=VOICE)
+    live = conversion_pb2.ConvertVoiceRequest(config=conversion_pb2.ConvertVoiceConfig(voice=VOICE))
+    service = "/chatterbox.v1.VoiceConversionService/"
+    assert wish_of(service + "ConvertRecording", whole.SerializeToString()) == wish
+    assert wish_of(service + "ConvertVoice", live.SerializeToString()) == wish
 
 
 @pytest.mark.parametrize("voice", ["ada", {"id": "ada"}])
