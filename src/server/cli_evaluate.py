@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -25,6 +25,9 @@ Heard = Annotated[int, typer.Option(min=1, max=100, help="Sentences the recognis
 Total = Annotated[int, typer.Option(min=1, max=100, help="Sentences spoken in all.")]
 Timings = Annotated[
     bool, typer.Option("--timings", help="Instead: when words are said, against an aligner.")
+]
+Conversion = Annotated[
+    bool, typer.Option("--conversion", help="Instead: speech converted to another voice.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
@@ -50,6 +53,7 @@ def evaluate(
     heard: Heard = 40,
     total: Total = 100,
     timings: Timings = False,
+    conversion: Conversion = False,
     as_json: AsJson = False,
 ) -> None:
     """Word errors, pace, speaker likeness and speed of the bundled voice, in this process."""
@@ -61,6 +65,9 @@ def evaluate(
         ) from error
     if timings:
         asyncio.run(_evaluate_timings(voice, count=heard, as_json=as_json))
+        return
+    if conversion:
+        asyncio.run(_evaluate_conversion(as_json=as_json))
         return
     reports = asyncio.run(_evaluate(voice, heard=heard, total=max(heard, total)))
     figures = [_figures(report) for report in reports]
@@ -145,6 +152,33 @@ async def _evaluate_timings(voice_ids: list[str] | None, *, count: int, as_json:
             )
     finally:
         await engine.stop()
+    _show_rows(rows, as_json=as_json)
+
+
+async def _evaluate_conversion(*, as_json: bool) -> None:
+    """Print whether conversion keeps the words and moves the speaker."""
+    from chatterbox.conversion import Converter
+    from chatterbox.evaluation.conversion import evaluate_conversion
+    from chatterbox.evaluation.recogniser import Recogniser
+    from chatterbox.synthesis import Synthesizer
+    from chatterbox.voices.library import VoiceLibrary
+
+    settings = load_settings()
+    engine = build_engine(settings)
+    voices = VoiceLibrary(voice_roots(settings))
+    await engine.start()
+    try:
+        reports = await evaluate_conversion(
+            Synthesizer(engine=engine, voices=voices),
+            Converter(engine=engine, voices=voices),
+            Recogniser(threads=settings.threads),
+        )
+    finally:
+        await engine.stop()
+    _show_rows([report.figures() for report in reports], as_json=as_json)
+
+
+def _show_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(rows) + "\n")
         return

@@ -6,6 +6,7 @@ depends on how long the clip is. A token has a few digits of three values; nearl
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from chatterbox.audio.clip import Clip
@@ -51,3 +52,20 @@ def test_what_fits_into_one_stretch_is_heard_as_a_whole(speech: Any) -> None:
     short = Clip(clip.samples[: int(1.9 * LISTENING_HZ)], LISTENING_HZ)
     whole = tokenizer.tokenize(torch.from_numpy(short.samples)[None])[0]
     assert torch.equal(streamed(tokenizer, short, 777), whole)
+
+
+def test_quiet_speech_is_heard_as_loud_speech_is(speech: Any) -> None:
+    """The bundled tokenizer understands one level only, so a stream is brought to it."""
+    tokenizer = load_models(TINY).s3gen.tokenizer
+    clip = soxr(speech, LISTENING_HZ)
+
+    def tokens(gain: float) -> torch.Tensor:
+        cutter = StretchCutter(LISTENING_HZ)
+        stream = TokenStream(tokenizer, level_dbfs=tokenizer.config.level_dbfs)
+        stretches = cutter.push(Clip(clip.samples * np.float32(gain), LISTENING_HZ))
+        return torch.cat([stream.tokens(each) for each in [*stretches, *cutter.finish()]])
+
+    assert (tokens(0.1) == tokens(1.0)).float().mean() >= 0.9
+    plain = [tokenizer.tokenize(torch.from_numpy(clip.samples * np.float32(g))[None])
+             for g in (0.1, 1.0)]  # fmt: skip
+    assert (plain[0] == plain[1]).float().mean() < 0.5, "or it would not be needed"

@@ -38,7 +38,7 @@ class VoiceChanger:
         s3gen = models.s3gen
         self._s3gen = s3gen
         self._settings = StreamSettings()
-        self._tokens = TokenStream(s3gen.tokenizer)
+        self._tokens = TokenStream(s3gen.tokenizer, level_dbfs=s3gen.tokenizer.config.level_dbfs)
         self._noise = SeededNoise(
             seed,
             bins=s3gen.config.flow.mel_bins,

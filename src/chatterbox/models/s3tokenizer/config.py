@@ -22,6 +22,7 @@ class S3TokenizerConfig:
     digits: int  # of a code, base 3
     window_frames: int = 3000  # longer audio is read through windows of this size
     overlap_frames: int = 400
+    level_dbfs: float | None = None  # of speech, where what it hears depends on the level
 
     @property
     def head_dim(self) -> int:
@@ -40,4 +41,4 @@ class S3TokenizerConfig:
     @classmethod
     def tiny(cls) -> "S3TokenizerConfig":
         """The bundled voice's: 729 codes."""
-        return cls(mel_bins=128, state=192, heads=3, layers=3, digits=6)
+        return cls(mel_bins=128, state=192, heads=3, layers=3, digits=6, level_dbfs=-24.0)
