@@ -55,7 +55,7 @@ class Requests:
         """Read until the client has sent its last message."""
         while (message := await self._read()) is not EOF:
             assert isinstance(message, bytes)
-            if self._first is None:
+            if self.count == 0:
                 self._first = message
             self._messages.append(message)
             self._kept_bytes += len(message)
