@@ -17,7 +17,7 @@ class Requests:
     is never more than one message ahead of the sender, so a client is slowed down to the pace of
     its backend. Messages stay until they are no more needed (`acknowledge`), or more than
     `keep_bytes`; then those that have left go, and no other sender can begin any more. The first
-    one stays in any case.
+    one stays, unless it is too much by itself.
     """
 
     def __init__(self, read: Read, *, keep_bytes: int) -> None:
@@ -45,14 +45,17 @@ class Requests:
 
     @property
     def can_go_on(self) -> bool:
-        """Whether another sender could begin at the first message that was not acknowledged."""
-        return self._dropped <= self._acknowledged
+        """Whether another sender could begin at the first message that was not acknowledged.
+
+        After the very first, which it needs as well.
+        """
+        return self._dropped <= self._acknowledged and self._first is not None
 
     async def pump(self) -> None:
         """Read until the client has sent its last message."""
         while (message := await self._read()) is not EOF:
             assert isinstance(message, bytes)
-            if self._first is None:
+            if self.count == 0:
                 self._first = message
             self._messages.append(message)
             self._kept_bytes += len(message)
@@ -83,7 +86,7 @@ class Requests:
                 return None
             self._news.clear()
             await self._news.wait()
-        if number == 0:
+        if number == 0 and self._first is not None:
             return self._first
         assert number >= self._dropped, "what was dropped is not asked for again"
         return self._messages[number - self._dropped]
@@ -106,6 +109,8 @@ class Requests:
         gone = end - self._dropped
         if gone <= 0:
             return
+        if self._first is not None and len(self._first) > self._keep_bytes:
+            self._first = None
         self._kept_bytes -= sum(len(message) for message in self._messages[:gone])
         del self._messages[:gone]
         self._dropped += gone

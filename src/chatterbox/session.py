@@ -23,6 +23,7 @@ from chatterbox.lines import Flushed, Note, ScriptLine, Silent, Spoken, kept, re
 from chatterbox.place import SessionPlace
 from chatterbox.speech import (
     Audio,
+    Delivery,
     FlushDone,
     Interrupted,
     Silence,
@@ -52,7 +53,14 @@ class Submit(Protocol):
 class Session:
     """One stream of speech. `submit` hands an utterance to the engine."""
 
-    def __init__(self, submit: Submit, *, sample_rate_hz: int, must_speak: bool) -> None:
+    def __init__(
+        self,
+        submit: Submit,
+        *,
+        sample_rate_hz: int,
+        must_speak: bool,
+        delivery: Delivery | None = None,
+    ) -> None:
         """With `must_speak`, a text of which no utterance can be said is an error."""
         self._submit = submit
         self._must_speak = must_speak
@@ -68,8 +76,11 @@ class Session:
         self._has_spoken = False  # since the last silence
         # Those heard at least in part since the last interrupt: text, and where it began.
         self._begun: list[tuple[str, int]] = []
-        self._listener = Listener()  # as the engine knows whoever hears this
+        self._listener = Listener(delivery=delivery)  # as the engine knows whoever hears this
         self._asked_s = 0.0  # since when the consumer waits for the next event
+
+    def _another(self, *, has_heard: bool) -> Listener:
+        return Listener(has_heard=has_heard, delivery=self._listener.delivery)
 
     # What is to be said.
 
@@ -124,7 +135,7 @@ class Session:
         self._script.extend(notes)
         self._begun.clear()
         self._account.playback.stop()
-        self._listener = Listener(has_heard=self._listener.has_heard)
+        self._listener = self._another(has_heard=self._listener.has_heard)
         dropped = " ".join(text for text in (*unheard, unsaid.strip()) if text)
         self._write(Note(Interrupted(offset_samples=self._account.offset, dropped_text=dropped)))
 
@@ -318,7 +329,7 @@ class Session:
         self._is_over = place.is_over
         self._has_spoken = self._account.offset > 0
         self._begun = list(place.heard)
-        self._listener = Listener(has_heard=self._account.offset > 0)
+        self._listener = self._another(has_heard=self._account.offset > 0)
         self._listener.clock.runs_dry_s = self._account.playback.runs_dry_s
         for line in place.script:
             written = restored(line)

@@ -105,6 +105,14 @@ def _bad_pronunciation(message: str) -> InvalidRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What happens to sound on its way to the listener, as far as the engine's deadlines go."""
+
+    speaking_rate: float = 1.0  # how much faster it is heard than the model says it
+    held_back_s: float = 0.0  # of an utterance, until more of it comes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechConfig:
     """Everything about a synthesis but its text.
 
@@ -120,6 +128,7 @@ class SpeechConfig:
     pronunciations: tuple[Pronunciation, ...] = ()
     reference_audio: bytes | None = None
     word_timings: bool = False  # tell when each word is said
+    delivery: Delivery = Delivery()  # a value
 
     def __post_init__(self) -> None:
         if len(self.pronunciations) > MAX_PRONUNCIATIONS:

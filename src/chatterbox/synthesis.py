@@ -18,6 +18,7 @@ from chatterbox.place import Journal, SpeechPlace
 from chatterbox.session import Session
 from chatterbox.speech import (
     MAX_TEXT_CHARACTERS,
+    Delivery,
     Flush,
     Interrupt,
     Sampling,
@@ -52,7 +53,8 @@ class _Cast:
     ignored: tuple[str, ...]  # parameters the caller set and the family does not know
     hear: "Callable[[], Conditioning] | None" = None  # what the models hear of the voice
     wording: Wording
-    word_timings: bool = False  # wanted, whether the family can or not
+    word_timings: bool  # wanted, whether the family can or not
+    delivery: Delivery
 
 
 class Synthesizer:
@@ -170,6 +172,7 @@ class Synthesizer:
                 language=language, tags=family.tags, lexicon=Lexicon(config.pronunciations)
             ),
             word_timings=config.word_timings,
+            delivery=config.delivery,
         )
 
     async def _listen(self, cast: _Cast, config: SpeechConfig) -> _Cast:
@@ -194,7 +197,12 @@ class Synthesizer:
             utterance = self._utterance(cast, text, index, listener)
             return self.engine.submit(replace(utterance, marked=marked, begun=begun))
 
-        session = Session(submit, sample_rate_hz=cast.family.sample_rate_hz, must_speak=must_speak)
+        session = Session(
+            submit,
+            sample_rate_hz=cast.family.sample_rate_hz,
+            must_speak=must_speak,
+            delivery=cast.delivery,
+        )
         if begun is not None:
             session.resume(begun.session)
             return session

@@ -23,6 +23,9 @@ Voices = Annotated[
 ]
 Heard = Annotated[int, typer.Option(min=1, max=100, help="Sentences the recogniser hears.")]
 Total = Annotated[int, typer.Option(min=1, max=100, help="Sentences spoken in all.")]
+Cloning = Annotated[
+    bool, typer.Option("--cloning", help="Instead: copies made of the voices' own speech.")
+]
 Timings = Annotated[
     bool, typer.Option("--timings", help="Instead: when words are said, against an aligner.")
 ]
@@ -47,11 +50,12 @@ class Figures:
     real_time_factor: float
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913  # one parameter per option: so typer wants it
     *,
     voice: Voices = None,
     heard: Heard = 40,
     total: Total = 100,
+    cloning: Cloning = False,
     timings: Timings = False,
     conversion: Conversion = False,
     as_json: AsJson = False,
@@ -63,6 +67,9 @@ def evaluate(
         raise ConfigError(
             f"evaluating needs the package {error.name}: pip install '.[evaluate]'"
         ) from error
+    if cloning:
+        asyncio.run(_evaluate_cloning(voice, count=heard, as_json=as_json))
+        return
     if timings:
         asyncio.run(_evaluate_timings(voice, count=heard, as_json=as_json))
         return
@@ -121,6 +128,60 @@ async def _evaluate(voice_ids: list[str] | None, *, heard: int, total: int) -> l
     return reports
 
 
+async def _evaluate_cloning(voice_ids: list[str] | None, *, count: int, as_json: bool) -> None:
+    """Print how much copies resemble those they were made of."""
+    from chatterbox.evaluation.cloning import REFERENCE, evaluate_cloning, speech_of
+    from chatterbox.evaluation.evaluate import sentences
+    from chatterbox.evaluation.likeness import speaker_embedder
+    from chatterbox.evaluation.recogniser import Recogniser
+    from chatterbox.speech import SpeechConfig
+    from chatterbox.synthesis import Synthesizer
+    from chatterbox.voices.library import VoiceLibrary
+
+    settings = load_settings()
+    engine = build_engine(settings)
+    voices = VoiceLibrary(voice_roots(settings))
+    family = next(iter(engine.families))
+    chosen = voice_ids or [voice.id for voice in voices.list() if family in voice.families]
+    await engine.start()
+    try:
+        synthesizer = Synthesizer(engine=engine, voices=voices)
+        recordings = {
+            voice_id: await speech_of(synthesizer, SpeechConfig(voice=voice_id), REFERENCE)
+            for voice_id in chosen
+        }
+        reports = await evaluate_cloning(
+            synthesizer,
+            Recogniser(threads=settings.threads),
+            speaker_embedder(),
+            recordings,
+            texts=sentences()[:count],
+        )
+    finally:
+        await engine.stop()
+    _print_rows([asdict(report) for report in reports], as_json=as_json)
+
+
+def _print_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+        return
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*map(_shown, row.values()))
+    Console().print(table)
+
+
+def _shown(value: object) -> str:
+    match value:
+        case float():
+            return f"{value:.3f}"
+        case dict():
+            return ", ".join(f"{name} {_shown(each)}" for name, each in value.items())
+        case _:
+            return str(value)
+
+
 async def _evaluate_timings(voice_ids: list[str] | None, *, count: int, as_json: bool) -> None:
     """Print how far word timings are from those of an independent aligner."""
     from chatterbox.evaluation.evaluate import sentences
@@ -152,7 +213,7 @@ async def _evaluate_timings(voice_ids: list[str] | None, *, count: int, as_json:
             )
     finally:
         await engine.stop()
-    _show_rows(rows, as_json=as_json)
+    _print_rows(rows, as_json=as_json)
 
 
 async def _evaluate_conversion(*, as_json: bool) -> None:
@@ -175,17 +236,7 @@ async def _evaluate_conversion(*, as_json: bool) -> None:
         )
     finally:
         await engine.stop()
-    _show_rows([report.figures() for report in reports], as_json=as_json)
-
-
-def _show_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(rows) + "\n")
-        return
-    table = Table(*rows[0])
-    for row in rows:
-        table.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
-    Console().print(table)
+    _print_rows([report.figures() for report in reports], as_json=as_json)
 
 
 def _figures(report: "VoiceReport") -> Figures:

@@ -46,7 +46,9 @@ class OpenAIService(OpenAIServiceServicer):
         """The file or the events asked for, in pieces."""
         with self._admission.place(), _openai_fields():
             order = await self._with_voice(speech_order(request))
-            events = _noted(self._synthesizer.speak(order.config, order.text))
+            delivery = order.form.delivery(is_marked=self._marker is not None)
+            config = replace(order.config, delivery=delivery)
+            events = _noted(self._synthesizer.speak(config, order.text))
             body = _Events() if order.is_sse else _File()
             outlet = Outlet(order.form, marker=self._marker)
             async with aclosing(events), aclosing(_bodies(events, outlet, body)) as bodies:

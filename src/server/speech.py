@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -12,7 +13,7 @@ from chatterbox.audio.output import Marker, OutputFormat
 from chatterbox.errors import InvalidRequest
 from chatterbox.place import Journal, SpeechPlace
 from chatterbox.process.admission import Admission
-from chatterbox.speech import SpeechEvent
+from chatterbox.speech import SpeechConfig, SpeechEvent
 from chatterbox.synthesis import Synthesizer
 from chatterbox.v1 import synthesis_pb2 as pb
 from chatterbox.v1.text_to_speech_service_pb2_grpc import TextToSpeechServiceServicer
@@ -61,7 +62,7 @@ class TextToSpeechService(TextToSpeechServiceServicer):
                 wire = trail.wire
                 given = (wire.understood(given) async for given in inputs.rest())
                 events = self._synthesizer.speak_live(
-                    config, given, journal=trail.journal, begun=trail.begun
+                    self._out_through(form, config), given, journal=trail.journal, begun=trail.begun
                 )
                 async with aclosing(trail.responses(events)) as responses:
                     async for response in responses:
@@ -75,10 +76,15 @@ class TextToSpeechService(TextToSpeechServiceServicer):
         with self._admission.place(), _wire_fields(is_live=False):
             config, text, form = convert.speech_request(request)
             trail = self._trail(context, request, form)
-            events = self._synthesizer.speak(config, text, journal=trail.journal, begun=trail.begun)
+            events = self._synthesizer.speak(
+                self._out_through(form, config), text, journal=trail.journal, begun=trail.begun
+            )
             async with aclosing(trail.responses(events)) as responses:
                 async for response in responses:
                     yield response
+
+    def _out_through(self, form: OutputFormat, config: SpeechConfig) -> SpeechConfig:
+        return replace(config, delivery=form.delivery(is_marked=self._marker is not None))
 
     def _trail(self, context: AnyContext, first: Message, form: OutputFormat) -> "_Trail":
         call = current_call.get()

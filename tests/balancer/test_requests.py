@@ -111,3 +111,12 @@ async def test_what_was_dropped_without_being_acknowledged_cannot_be_gone_on_wit
     assert not requests.can_go_on
     requests.acknowledge(3)
     assert requests.can_go_on
+
+
+async def test_a_first_message_that_is_too_much_by_itself_is_not_kept() -> None:
+    requests = Requests(Source(b"x" * 2000, b"y").read, keep_bytes=1000)
+    pump = asyncio.create_task(requests.pump())
+    assert [len(each) async for each in sent(requests)] == [2000, 1]
+    await pump
+    requests.acknowledge(1)
+    assert not requests.can_go_on

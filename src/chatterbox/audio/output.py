@@ -20,8 +20,12 @@ from chatterbox.audio.loudness import amplified
 from chatterbox.audio.resampler import Resampler
 from chatterbox.audio.tail import TailTrim
 from chatterbox.audio.tempo import Tempo
+from chatterbox.speech import Delivery
 
 Samples = NDArray[np.float32]
+
+# About what is held back while an utterance goes on (docs/audio.md).
+_MARK_HELD_S, _TEMPO_HELD_S, _FRAME_HELD_S = 0.22, 0.1, 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,15 @@ class OutputFormat:
         Compressed encodings and another tempo depend on everything that was said before.
         """
         return self.encoding in STATELESS and self.speaking_rate == 1.0
+
+    def delivery(self, *, is_marked: bool) -> Delivery:
+        """What an engine should know of the way out."""
+        held_back_s = _MARK_HELD_S if is_marked else 0.0
+        if self.speaking_rate != 1.0:
+            held_back_s += _TEMPO_HELD_S
+        if self.encoding not in STATELESS:
+            held_back_s += _FRAME_HELD_S
+        return Delivery(speaking_rate=self.speaking_rate, held_back_s=held_back_s)
 
 
 class Stage(Protocol):

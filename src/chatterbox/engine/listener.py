@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from chatterbox.engine.config import TOKEN_RATE_HZ
 from chatterbox.playback import PlaybackClock
+from chatterbox.speech import Delivery
 
 if TYPE_CHECKING:
     from chatterbox.engine.sequence import Sequence
@@ -18,8 +19,9 @@ class Listener:
     belongs to the engine's thread.
     """
 
-    def __init__(self, *, has_heard: bool = False) -> None:
+    def __init__(self, *, has_heard: bool = False, delivery: Delivery | None = None) -> None:
         """Who `has_heard` something before is in the middle of a conversation."""
+        self.delivery = delivery or Delivery()
         self.unsaid_s = 0.0  # of audio, about, in text that the engine does not have yet
         self.has_heard = has_heard
         self.clock = PlaybackClock()
@@ -56,6 +58,9 @@ class Listener:
 
     def hears(self, sequence: "Sequence", duration_s: float, *, now_s: float) -> None:
         """Audio of an utterance was delivered; it plays when those before it have ended."""
+        self._hears(sequence, duration_s / self.delivery.speaking_rate, now_s=now_s)
+
+    def _hears(self, sequence: "Sequence", duration_s: float, *, now_s: float) -> None:
         if self.is_first(sequence):
             self.begins_by_s = None
             self.has_heard = True
@@ -74,7 +79,7 @@ class Listener:
         if was_first and self._queue:
             held_s = self._held_s.pop(self._queue[0], 0.0)
             if held_s:
-                self.hears(self._queue[0], held_s, now_s=now_s)
+                self._hears(self._queue[0], held_s, now_s=now_s)
 
     def awaits(self, sequence: "Sequence", *, now_s: float) -> bool:
         """Whether there is silence until this utterance begins."""
@@ -92,5 +97,8 @@ class Listener:
             if earlier is sequence:
                 break
             heard = first.voiced_count if earlier is first else 0
-            deadline_s += max(0, earlier.sure_tokens - heard) / TOKEN_RATE_HZ
+            tokens = max(0, earlier.sure_tokens - heard)
+            deadline_s += tokens / TOKEN_RATE_HZ / self.delivery.speaking_rate
+        if sequence.is_heard:  # what was delivered last is not out yet
+            deadline_s -= self.delivery.held_back_s
         return deadline_s + self._held_s.get(sequence, 0.0)

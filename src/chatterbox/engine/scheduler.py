@@ -211,12 +211,16 @@ class Scheduler:
         if listener.begins_by_s is not None and now_s >= listener.begins_by_s:
             return False
         config, streams = self.config, max(1, len(self.streams))
-        if self.costs.utilisation(1, config.slots, config.render_batch) > 1:
+        rate = listener.delivery.speaking_rate
+        if rate * self.costs.utilisation(1, config.slots, config.render_batch) > 1:
             return False  # slower than real time: there will be gaps, however late it begins
         _, render_s = self.costs.token_s(streams, config.slots, config.render_batch)
         draw_s = self.costs.step.seconds(max(1, len(self.running)))
-        lead_s = sequence.voiced_count / TOKEN_RATE_HZ
-        return not can_last(sequence, config, lead_s=lead_s, draw_s=draw_s, render_s=render_s)
+        lead_s = sequence.voiced_count / TOKEN_RATE_HZ - rate * listener.delivery.held_back_s
+        # Heard faster, everything takes that much longer in comparison.
+        return not can_last(
+            sequence, config, lead_s=lead_s, draw_s=rate * draw_s, render_s=rate * render_s
+        )
 
     def delivered(self, sequence: Sequence, *, duration_s: float, now_s: float) -> bool:
         """Record that what was rendered has gone out; returns whether the sequence is DONE."""

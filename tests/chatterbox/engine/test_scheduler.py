@@ -17,7 +17,7 @@ from chatterbox.engine.plan import Plan, Prefill
 from chatterbox.engine.scheduler import Scheduler
 from chatterbox.engine.sequence import Chunk, Finish, Phase, Sequence, Utterance
 from chatterbox.errors import ConfigError
-from chatterbox.speech import Sampling
+from chatterbox.speech import Delivery, Sampling
 
 if TYPE_CHECKING:
     from chatterbox.models.conditioning import Conditioning
@@ -311,6 +311,28 @@ def test_the_next_utterance_is_due_when_those_before_it_have_been_heard() -> Non
     # Theirs end at 0.36, 0.92, 1.72 and at 0.66, 1.22, 2.02; that of `second` begins at 2.0.
     assert order[:8] == [other, first, other, first, other, first, second, other]
     assert listener.clock.runs_dry_s == pytest.approx(4.0)
+
+
+def test_what_is_held_back_on_the_way_is_missed_the_sooner() -> None:
+    scheduler = Scheduler(EngineConfig(slots=3, render_batch=1))
+    sooner = heard(scheduler, Listener(), now_s=0.0, tokens=30)
+    marked = Listener(delivery=Delivery(held_back_s=0.22))
+    later = heard(scheduler, marked, now_s=0.1, tokens=30)
+    assert later.deadline_s == pytest.approx(0.46 - 0.22)
+    assert [c.sequence for c in speak(scheduler, now_s=0.2)] == [later]
+    assert [c.sequence for c in speak(scheduler, now_s=0.2)] == [sooner]
+
+
+def test_who_hears_twice_as_fast_runs_dry_twice_as_soon() -> None:
+    scheduler = Scheduler(EngineConfig(slots=3, render_batch=1))
+    quick = Listener(delivery=Delivery(speaking_rate=2.0))
+    first = heard(scheduler, quick, now_s=0.0, tokens=30)
+    following = sequence(listener=quick)
+    following.expected_tokens = 50
+    scheduler.submit(following, now_s=0.0)
+    assert first.deadline_s == pytest.approx(0.18)
+    # The 30 tokens that are drawn, less those delivered, are over in half of the time, too.
+    assert following.deadline_s == pytest.approx(0.18 + 21 / 25 / 2)
 
 
 def test_what_was_rendered_before_its_turn_is_heard_when_the_turn_comes() -> None:
