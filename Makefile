@@ -6,6 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLIENT := clients/ts
 CLIENT_PACKAGES := $(CLIENT)/node_modules/.package-lock.json
+WEB := webui
+WEB_PACKAGES := $(WEB)/node_modules/.package-lock.json
+WEB_SOURCES := $(shell find $(WEB)/src $(WEB)/public $(WEB)/index.html $(CLIENT)/src -type f 2> /dev/null)
+HAS_NODE := command -v npm > /dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20)'
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 # Spinning OpenMP threads collapse on a busy machine; sleeping at once costs each small operation
@@ -15,13 +19,17 @@ export GOMP_SPINCOUNT ?= 1000
 
 .DEFAULT_GOAL := help
 .PHONY: help run say setup test test-gpu check lint types imports fix protos protos-check evaluate clean \
-	client client-test client-check client-generate
+	client client-test client-check client-generate web web-check
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 run: $(VENV)/.serve ## install what is missing and run the whole stack until Ctrl-C
+	@if $(HAS_NODE); then $(MAKE) --no-print-directory web || echo "The web page could not be built; everything else runs"; \
+	else echo "Without a web page: building it needs Node 20 or newer, with npm"; fi
 	@$(BIN)/chatterbox up
+
+web: $(WEB)/dist/index.html ## build the web page, which `make run` serves
 
 say: $(VENV)/.serve ## speak TEXT into OUT through a running or a temporary server
 	@$(BIN)/chatterbox say -o "$$OUT" -- "$$TEXT"
@@ -59,6 +67,9 @@ protos-check: $(VENV)/.dev ## fail if the committed Python is not what the contr
 evaluate: $(VENV)/.dev ## word errors, speaker likeness and speed of the bundled voice
 	@$(BIN)/chatterbox evaluate
 
+web-check: $(WEB)/dist/index.html ## its lint, its types, its tests, its size
+	@cd $(WEB) && npm run --silent lint && npm run --silent types && npm run --silent test && npm run --silent bundle-size
+
 client: $(CLIENT_PACKAGES) ## build the TypeScript client
 	@cd $(CLIENT) && npm run --silent build
 
@@ -73,7 +84,7 @@ client-generate: $(VENV)/.dev $(CLIENT_PACKAGES) ## regenerate the TypeScript of
 
 clean: ## remove the environment and every cache
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache \
-		$(CLIENT)/node_modules $(CLIENT)/dist
+		$(CLIENT)/node_modules $(CLIENT)/dist $(WEB)/node_modules $(WEB)/dist
 
 $(VENV)/.venv:
 	@echo "Creating the environment in $(VENV) (a few minutes the first time) ..."
@@ -94,4 +105,13 @@ $(CLIENT_PACKAGES): $(CLIENT)/package-lock.json
 	@command -v npm > /dev/null || \
 		{ echo "The TypeScript client needs Node 20 or newer, with npm"; exit 1; }
 	@cd $(CLIENT) && npm ci --loglevel=error
+	@touch $@
+
+$(WEB_PACKAGES): $(WEB)/package-lock.json $(CLIENT_PACKAGES)
+	@cd $(WEB) && npm ci --loglevel=error
+	@touch $@
+
+$(WEB)/dist/index.html: $(WEB_PACKAGES) $(WEB_SOURCES)
+	@cd $(CLIENT) && npm run --silent build
+	@cd $(WEB) && npm run --silent build -- --logLevel warn
 	@touch $@
