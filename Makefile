@@ -44,7 +44,7 @@ test: $(VENV)/.dev ## run the tests
 test-gpu: $(VENV)/.dev ## run what needs a GPU: recorded steps against plain ones
 	@$(BIN)/python -m pytest -m gpu
 
-check: lint types imports client-check test ## lint, types, import rules, tests: what CI runs
+check: lint types imports client-check web-check test ## lint, types, import rules, tests: what CI runs
 
 lint: $(VENV)/.dev ## ruff and buf
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && cd protos && ../$(BIN)/buf lint
