@@ -47,7 +47,8 @@ class VoicesService(VoicesServiceServicer):
         context: Context[pb.ListVoicesRequest, pb.ListVoicesResponse],
     ) -> pb.ListVoicesResponse:
         """A page of voices, by name."""
-        voices = await asyncio.to_thread(self._voices.list)
+        # Whoever has just made one may ask another server next.
+        voices = await asyncio.to_thread(self._voices.list, anew=True)
         page, next_token = page_of(
             voices,
             key=lambda voice: voice.id,
@@ -61,7 +62,8 @@ class VoicesService(VoicesServiceServicer):
         self, request: pb.GetVoiceRequest, context: Context[pb.GetVoiceRequest, voice_pb2.Voice]
     ) -> voice_pb2.Voice:
         """One voice."""
-        return self._message(await asyncio.to_thread(self._voices.get, _id(request.name)))
+        voice = await asyncio.to_thread(self._voices.get, _id(request.name), anew=True)
+        return self._message(voice)
 
     async def CreateVoice(
         self,

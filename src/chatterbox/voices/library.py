@@ -50,9 +50,10 @@ def bundled_voices() -> Path:
 class VoiceLibrary:
     """Lists voices, loads what models hear of them, and keeps new ones. Safe from any thread.
 
-    The store wins over the roots, and earlier roots over later ones. While `watching`, a thread looks at the stores and reading a voice's facts
-    touches no disk; otherwise they are looked at when asked for. A voice that is not known is looked
-    for, so that one made elsewhere is there at once; a change or a removal is seen within `POLL_S`.
+    The store wins over the roots, and earlier roots over later ones. While `watching`, a thread
+    looks at the stores and reading a voice's facts touches no disk, unless asked for `anew`;
+    otherwise they are looked at when asked for. A voice that is not known is looked for, so that
+    one made elsewhere is there at once; a change or a removal is seen within `POLL_S`.
     """
 
     def __init__(
@@ -68,10 +69,14 @@ class VoiceLibrary:
         self._watcher: threading.Thread | None = None
         self._looking = threading.Lock()
 
-    def list(self) -> tuple[Voice, ...]:
-        """Every voice, by id. A folder without a readable voice.json is passed over."""
+    def list(self, *, anew: bool = False) -> tuple[Voice, ...]:
+        """Every voice, by id. A folder without a readable voice.json is passed over.
+
+        With `anew` the stores are looked at first, so that what another process has changed is
+        seen at once, unless a store does not answer.
+        """
         found: dict[str, Voice] = {}
-        for shelf in reversed(self._fresh()):
+        for shelf in reversed(self._fresh(anew=anew)):
             found |= {
                 voice_id: voice
                 for voice_id, voice in shelf.voices.items()
@@ -79,8 +84,10 @@ class VoiceLibrary:
             }
         return tuple(found[voice_id] for voice_id in sorted(found))
 
-    def get(self, voice_id: str) -> Voice:
-        """One voice. Raises NotFound, or InvalidRequest for what cannot be an id."""
+    def get(self, voice_id: str, *, anew: bool = False) -> Voice:
+        """One voice, `anew` as in `list`. Raises NotFound, or InvalidRequest for no possible id."""
+        check_voice_id(voice_id)
+        self._fresh(anew=anew)
         return self._find(voice_id)[0]
 
     def default_for(self, family: str) -> Voice:
@@ -192,9 +199,11 @@ class VoiceLibrary:
             finally:
                 self._looking.release()
 
-    def _fresh(self) -> "tuple[_Shelf, ...]":
+    def _fresh(self, *, anew: bool = False) -> "tuple[_Shelf, ...]":
         if self._watcher is None:
             self.look()
+        elif anew:
+            self.look(patience_s=PATIENCE_S)
         return self._shelves
 
     def _find(self, voice_id: str) -> tuple[Voice, VoiceStore]:
@@ -209,9 +218,8 @@ class VoiceLibrary:
         return found, shelf.store
 
     def _shelf_of(self, voice_id: str, *, anew: bool = False) -> "_Shelf | None":
-        if anew:
-            self.look(patience_s=PATIENCE_S)
-        return next((shelf for shelf in self._fresh() if voice_id in shelf.voices), None)
+        shelves = self._fresh(anew=anew)
+        return next((shelf for shelf in shelves if voice_id in shelf.voices), None)
 
     def _find_changeable(self, voice_id: str) -> VoiceStore:
         _, store = self._find(voice_id)
