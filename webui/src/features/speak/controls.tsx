@@ -2,6 +2,7 @@ import type { Model, ModelParameter } from '@chatterbox/client';
 import { ChevronRight } from 'lucide-react';
 import { SelectField } from '@/components/ui/field';
 import { Slider } from '@/components/ui/slider';
+import { VoicePicker } from '@/components/voice-picker';
 import { languageName } from '@/lib/format';
 import { m } from '@/messages';
 import {
@@ -14,7 +15,6 @@ import {
 import { changeSpeech, setOption, useSpeechStore } from '@/speech/speech-store';
 import { Presets } from './presets';
 import { SeedField } from './seed-field';
-import { VoicePicker } from './voice-picker';
 
 /** Those that change how it sounds; the others change how it is drawn. */
 const DELIVERY: ReadonlySet<NumericOption> = new Set(['exaggeration', 'cfgWeight', 'temperature']);
@@ -33,7 +33,10 @@ export function Controls({
   const sampling = controls.filter(({ option }) => !DELIVERY.has(option));
   return (
     <div className="space-y-5">
-      <VoicePicker />
+      <VoicePicker
+        chosen={settings.voice}
+        onChoose={(voice) => changeSpeech({ voice, languageCode: '' })}
+      />
       {models.length > 1 && (
         <SelectField
           label={m.speak.model}

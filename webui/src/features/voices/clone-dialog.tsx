@@ -1,6 +1,7 @@
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { LoaderCircle } from 'lucide-react';
 import { useEffect, useState } from 'react';
+import { RecordingSource } from '@/components/recording-source';
 import { Button } from '@/components/ui/button';
 import { Dialog } from '@/components/ui/dialog';
 import { TextField } from '@/components/ui/field';
@@ -11,11 +12,11 @@ import { queryClient } from '@/lib/queries';
 import { chatterbox } from '@/lib/rpc';
 import { m } from '@/messages';
 import { QualityReport } from './quality-report';
-import { RecordingSource } from './recording-source';
 import { VoiceFields, type VoiceForm } from './voice-fields';
 import { isVoiceId, voiceIdOf } from './voice-id';
 
 const MOST_BYTES = 12 * 1_048_576;
+const BRIEF = { leastMs: 3_000, mostMs: 30_000, script: m.voices.script };
 const EMPTY: VoiceForm = {
   displayName: '',
   description: '',
@@ -73,7 +74,7 @@ export function CloneDialog({
         }}
       >
         {recording === undefined ? (
-          <RecordingSource onRecording={take} />
+          <RecordingSource brief={BRIEF} onRecording={take} />
         ) : (
           <ChosenRecording file={recording} onDrop={() => take(undefined)} />
         )}
@@ -150,7 +151,7 @@ function ChosenRecording({ file, onDrop }: { readonly file: File; readonly onDro
       <audio controls src={url} aria-label={m.voices.listen} className="h-10 min-w-56 grow" />
       <span className="max-w-44 truncate text-sm text-muted">{file.name}</span>
       <Button size="small" onClick={onDrop}>
-        {m.voices.again}
+        {m.recording.again}
       </Button>
     </div>
   );

@@ -5,8 +5,16 @@ import { Button } from '@/components/ui/button';
 import { ErrorNotice } from '@/components/ui/notice';
 import { m } from '@/messages';
 
-const MAX_MS = 30_000;
-const LEAST_MS = 3_000;
+/** What is to be recorded. */
+export interface RecordingBrief {
+  /** Too short to be of use. */
+  readonly leastMs: number;
+  /** After which recording stops by itself. */
+  readonly mostMs: number;
+  /** A text to read aloud. */
+  readonly script?: string;
+}
+
 const COUNTDOWN_S = 3;
 const FLOOR_DB = -60;
 const LOUD = 0.95;
@@ -17,11 +25,13 @@ function shareOf(level: number): number {
   return Math.max(0, 1 - decibels / FLOOR_DB);
 }
 
-/** Records: a text to read, three seconds to get ready, a meter, at most half a minute. */
+/** Records: three seconds to get ready, then a meter until it is finished. */
 export function Recorder({
+  brief,
   onRecording,
   onCancel,
 }: {
+  readonly brief: RecordingBrief;
   readonly onRecording: (file: File) => void;
   readonly onCancel: () => void;
 }) {
@@ -31,6 +41,7 @@ export function Recorder({
   const [error, setError] = useState<unknown>();
   const microphone = useRef<Microphone | undefined>(undefined);
   const meter = useRef<HTMLDivElement>(null);
+  const { leastMs, mostMs, script } = brief;
   const deliver = useRef(onRecording);
   deliver.current = onRecording;
 
@@ -42,54 +53,60 @@ export function Recorder({
       meter.current?.parentElement?.setAttribute('aria-valuenow', String(percent));
       if (peak > LOUD) setIsLoud(true);
     };
-    recordOnce(leave.signal, microphone, show, setCountdown, setRecordedMs)
+    recordOnce(mostMs, leave.signal, microphone, show, setCountdown, setRecordedMs)
       .then((file) => deliver.current(file))
       .catch((reason: unknown) => {
         if (!leave.signal.aborted) setError(reason);
       });
     return () => leave.abort();
-  }, []);
+  }, [mostMs]);
 
   if (error !== undefined) {
     return (
       <div className="space-y-3">
         <ErrorNotice error={error} />
-        <Button onClick={onCancel}>{m.voices.again}</Button>
+        <Button onClick={onCancel}>{m.recording.again}</Button>
       </div>
     );
   }
   const seconds = Math.floor(recordedMs / 1_000);
   return (
     <div className="rounded-xl border border-line p-4">
-      <p className="text-sm text-muted">{m.voices.recordHint}</p>
-      <blockquote className="mt-1 font-script text-lg leading-relaxed">
-        {m.voices.recordText}
-      </blockquote>
+      {script !== undefined && (
+        <>
+          <p className="text-sm text-muted">{m.recording.readHint}</p>
+          <blockquote className="mt-1 mb-4 font-script text-lg leading-relaxed">
+            {script}
+          </blockquote>
+        </>
+      )}
       {/* biome-ignore lint/a11y/useSemanticElements: browsers draw a <meter> as they like */}
       <div
         role="meter"
-        aria-label={m.voices.level}
+        aria-label={m.recording.level}
         aria-valuemin={0}
         aria-valuemax={100}
         aria-valuenow={0}
-        className="mt-4 h-2.5 overflow-hidden rounded-full bg-sunken"
+        className="h-2.5 overflow-hidden rounded-full bg-sunken"
       >
         <div ref={meter} className={`h-full rounded-full ${isLoud ? 'bg-warning' : 'bg-accent'}`} />
       </div>
       <div className="mt-3 flex items-center gap-3">
         <p role="status" className="tabular flex grow items-center gap-2 font-medium">
           <Mic size={17} aria-hidden className={countdown === 0 ? 'text-danger' : 'text-muted'} />
-          {countdown > 0 ? m.voices.recordIn(countdown) : `${m.voices.recording} ${seconds} s`}
-          {isLoud && <span className="text-sm text-warning">{m.voices.tooLoud}</span>}
+          {countdown > 0
+            ? m.recording.beginsIn(countdown)
+            : `${m.recording.recording} ${seconds} s`}
+          {isLoud && <span className="text-sm text-warning">{m.recording.tooLoud}</span>}
         </p>
         <Button onClick={onCancel}>{m.app.cancel}</Button>
         <Button
           look="primary"
-          disabled={recordedMs < LEAST_MS}
+          disabled={recordedMs < leastMs}
           onClick={() => microphone.current?.stop()}
         >
           <Square size={14} aria-hidden fill="currentColor" />
-          {m.voices.finish}
+          {m.recording.finish}
         </Button>
       </div>
     </div>
@@ -97,6 +114,7 @@ export function Recorder({
 }
 
 async function recordOnce(
+  maxMs: number,
   signal: AbortSignal,
   held: { current: Microphone | undefined },
   onLevel: (level: SoundLevel) => void,
@@ -112,8 +130,8 @@ async function recordOnce(
       await new Promise((resolve) => setTimeout(resolve, 1_000));
     }
     onCountdown(0);
-    const recording = await microphone.record({ maxMs: MAX_MS, signal, onProgress });
-    return new File([encodeWav(recording)], m.voices.recordedName, { type: 'audio/wav' });
+    const recording = await microphone.record({ maxMs, signal, onProgress });
+    return new File([encodeWav(recording)], m.recording.recordedName, { type: 'audio/wav' });
   } finally {
     await microphone.close();
   }

@@ -7,12 +7,17 @@ import { BOX } from '@/components/ui/field';
 import { languageName } from '@/lib/format';
 import { useVoices } from '@/lib/queries';
 import { m } from '@/messages';
-import { changeSpeech, useSpeechStore } from '@/speech/speech-store';
 import { matches } from '@/speech/voice-search';
 
-export function VoicePicker() {
+/** One voice of the server; an empty id is its default. */
+export function VoicePicker({
+  chosen,
+  onChoose,
+}: {
+  readonly chosen: string;
+  readonly onChoose: (id: string) => void;
+}) {
   const { data: voices = [] } = useVoices();
-  const chosen = useSpeechStore(({ settings }) => settings.voice);
   const [isOpen, setIsOpen] = useState(false);
   const voice = voices.find(({ id }) => id === chosen);
   return (
@@ -40,7 +45,14 @@ export function VoicePicker() {
         <ChevronsUpDown size={15} aria-hidden className="shrink-0 text-muted" />
       </button>
       <Dialog isOpen={isOpen} onClose={() => setIsOpen(false)} title={m.speak.chooseVoice}>
-        <VoiceChoices voices={voices} chosen={chosen} onChosen={() => setIsOpen(false)} />
+        <VoiceChoices
+          voices={voices}
+          chosen={chosen}
+          onChoose={(id) => {
+            onChoose(id);
+            setIsOpen(false);
+          }}
+        />
       </Dialog>
     </div>
   );
@@ -49,18 +61,14 @@ export function VoicePicker() {
 function VoiceChoices({
   voices,
   chosen,
-  onChosen,
+  onChoose,
 }: {
   readonly voices: readonly Voice[];
   readonly chosen: string;
-  readonly onChosen: () => void;
+  readonly onChoose: (id: string) => void;
 }) {
   const [sought, setSought] = useState('');
   const found = voices.filter((each) => matches(each, sought));
-  const choose = (id: string): void => {
-    changeSpeech({ voice: id, languageCode: '' });
-    onChosen();
-  };
   return (
     <>
       <div className="relative mb-2">
@@ -80,14 +88,14 @@ function VoiceChoices({
       <ul className="-mx-2 min-h-56">
         {sought === '' && (
           <li>
-            <Choice isChosen={chosen === ''} onChoose={() => choose('')}>
+            <Choice isChosen={chosen === ''} onChoose={() => onChoose('')}>
               {m.speak.defaultVoice}
             </Choice>
           </li>
         )}
         {found.map((each) => (
           <li key={each.id} className="flex items-center gap-1">
-            <Choice isChosen={each.id === chosen} onChoose={() => choose(each.id)}>
+            <Choice isChosen={each.id === chosen} onChoose={() => onChoose(each.id)}>
               {each.displayName}
               <span className="block truncate text-sm font-normal text-muted">
                 {each.description || languageName(each.languageCode)}
