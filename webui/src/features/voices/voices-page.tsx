@@ -1,6 +1,7 @@
 import { chatterboxErrorOf, type Voice } from '@chatterbox/client';
 import { Import, Plus, Search } from 'lucide-react';
-import { type DragEvent, useRef, useState } from 'react';
+import { useRef, useState } from 'react';
+import { DropArea } from '@/components/drop-area';
 import { Button } from '@/components/ui/button';
 import { Confirm } from '@/components/ui/confirm';
 import { Empty } from '@/components/ui/empty';
@@ -29,35 +30,16 @@ export default function VoicesPage() {
   const { data: voices, error, isPending, refetch } = useVoices();
   const [sought, setSought] = useState('');
   const [shown, setShown] = useState<Shown | undefined>();
-  const [isDragged, setIsDragged] = useState(false);
   const picker = useRef<HTMLInputElement>(null);
   const found = voices?.filter((voice) => matches(voice, sought)) ?? [];
   const close = (): void => setShown(undefined);
 
-  const take = (file: File | undefined): void => {
-    if (file === undefined) return;
+  const take = (file: File): void => {
     if (isArchive(file)) void importArchive(file, false, setShown);
     else setShown({ kind: 'clone', file });
   };
-  const drop = (event: DragEvent): void => {
-    event.preventDefault();
-    setIsDragged(false);
-    take(event.dataTransfer.files[0]);
-  };
-
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: dropping is a shortcut for the buttons
-    <div
-      onDragOver={(event) => {
-        event.preventDefault();
-        setIsDragged(true);
-      }}
-      onDragLeave={(event) => {
-        if (!event.currentTarget.contains(event.relatedTarget as Node | null)) setIsDragged(false);
-      }}
-      onDrop={drop}
-      className={`min-h-[70dvh] rounded-2xl ${isDragged ? 'outline-2 outline-offset-8 outline-accent outline-dashed' : ''}`}
-    >
+    <DropArea onFile={take}>
       <PageHeader
         title={m.screens.voices}
         intro={voices === undefined ? ' ' : m.voices.count(voices.length)}
@@ -70,7 +52,8 @@ export default function VoicesPage() {
               aria-label={m.voices.import}
               className="hidden"
               onChange={(event) => {
-                take(event.target.files?.[0]);
+                const [file] = event.target.files ?? [];
+                if (file !== undefined) take(file);
                 event.target.value = '';
               }}
             />
@@ -146,7 +129,7 @@ export default function VoicesPage() {
         onConfirm={() => shown?.kind === 'consent' && void importArchive(shown.archive, true)}
         onClose={close}
       />
-    </div>
+    </DropArea>
   );
 }
 
