@@ -3,8 +3,11 @@
 import { createClient, type Transport } from '@connectrpc/connect';
 import type { ApiKey, Caller, CallOptions } from './call.js';
 import { type Cluster, createCluster } from './cluster.js';
+import { type Conversion, type ConversionSummary, conversionEvents } from './conversion.js';
+import { type ConvertRequest, convertRequest } from './convert-request.js';
 import type { FileBytes } from './file-bytes.js';
 import { TextToSpeechService } from './gen/chatterbox/v1/text_to_speech_service_pb.js';
+import { VoiceConversionService } from './gen/chatterbox/v1/voice_conversion_service_pb.js';
 import { createModels, type Models } from './models.js';
 import { createRender, type RenderedSpeech, type SoundFormat } from './sound-file.js';
 import { SoundStream } from './sound-stream.js';
@@ -36,6 +39,8 @@ export interface Chatterbox {
     format: SoundFormat,
     options?: CallOptions,
   ): Promise<RenderedSpeech>;
+  /** Says a recording in another voice. The call begins at once. */
+  convert(request: ConvertRequest, options?: CallOptions): Conversion;
   /** Tells whether a recording (at most 3 MiB) carries the watermark of synthetic speech. */
   detectWatermark(recording: FileBytes, options?: CallOptions): Promise<WatermarkFinding>;
   readonly voices: Voices;
@@ -49,15 +54,22 @@ export function chatterboxOver(
   caller: Caller,
   importVoice: ImportVoice = importOverGrpc(transport, caller),
 ): Chatterbox {
-  const client = createClient(TextToSpeechService, transport);
+  const speaking = createClient(TextToSpeechService, transport);
+  const converting = createClient(VoiceConversionService, transport);
   return {
     speak: (request, options = {}) =>
       new SoundStream(async function* call(signal) {
         const message = await synthesizeRequest(request);
         const connect = await caller.connectOptions({ ...options, signal });
-        yield* speechEvents(client.synthesize(message, connect));
+        yield* speechEvents(speaking.synthesize(message, connect));
       }, options.signal),
     render: createRender(transport, caller),
+    convert: (request, options = {}) =>
+      new SoundStream<ConversionSummary>(async function* call(signal) {
+        const message = await convertRequest(request);
+        const connect = await caller.connectOptions({ ...options, signal });
+        yield* conversionEvents(converting.convertRecording(message, connect));
+      }, options.signal),
     detectWatermark: createDetectWatermark(transport, caller),
     voices: createVoices(transport, caller, importVoice),
     models: createModels(transport, caller),

@@ -7,6 +7,7 @@ import {
   StreamingSynthesizeRequestSchema,
 } from './gen/chatterbox/v1/synthesis_pb.js';
 import { type VoiceSettings, wireSettings } from './speak-request.js';
+import { untilAborted } from './until-aborted.js';
 
 /** The settings of a live session. */
 export interface LiveSettings extends VoiceSettings {
@@ -31,32 +32,16 @@ export interface Interrupt {
 /** A piece of text, cut anywhere, or a command. */
 export type LiveInput = string | Flush | Interrupt;
 
-/**
- * The messages of a session: its settings, then each input in turn. Empty text is left out. When
- * the signal is aborted, the source is told that nobody reads on; `fail` is told when the source
- * fails.
- */
+/** The messages of a session: its settings, then each input in turn. Empty text is left out. */
 export async function* liveRequests(
   settings: LiveSettings,
   inputs: AsyncIterable<LiveInput>,
   signal: AbortSignal,
   fail: (reason: unknown) => void,
 ): AsyncGenerator<StreamingSynthesizeRequest> {
-  const source = inputs[Symbol.asyncIterator]();
-  const close = async (): Promise<void> => {
-    await source.return?.();
-  };
-  // What the source says to its end interests nobody by then.
-  signal.addEventListener('abort', () => void close().catch(() => undefined), { once: true });
+  const source = untilAborted(inputs, signal, fail);
   yield await configRequest(settings);
-  for (;;) {
-    const { done, value } = await source.next().catch((reason: unknown) => {
-      fail(reason);
-      throw reason;
-    });
-    if (done) return;
-    if (value !== '') yield inputRequest(value);
-  }
+  for await (const input of source) if (input !== '') yield inputRequest(input);
 }
 
 async function configRequest({

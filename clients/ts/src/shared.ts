@@ -3,6 +3,12 @@
 export type { ApiKey, CallOptions } from './call.js';
 export type { Chatterbox, ChatterboxOptions } from './chatterbox.js';
 export type { Backend, BackendState, Balancer, Cluster } from './cluster.js';
+export type { Conversion, ConversionEvent, ConversionSummary } from './conversion.js';
+export {
+  type ConversionSettings,
+  type ConvertRequest,
+  MAX_RECORDING_BYTES,
+} from './convert-request.js';
 export {
   type ChatterboxError,
   chatterboxErrorOf,
@@ -21,6 +27,7 @@ export type {
   PcmFormat,
   SoundBlock,
   SoundEvent,
+  SoundStarted,
   SoundStream,
   SoundTimings,
   SoundWarning,
@@ -32,7 +39,6 @@ export type {
   Speech,
   SpeechEvent,
   SpeechOnlyEvent,
-  SpeechStarted,
   SpeechSummary,
 } from './speech.js';
 export type { BalancerTotals, LatencyHistogram, ServerTotals } from './totals.js';

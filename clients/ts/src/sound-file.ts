@@ -10,9 +10,10 @@ import {
 } from './gen/chatterbox/v1/synthesis_pb.js';
 import { TextToSpeechService } from './gen/chatterbox/v1/text_to_speech_service_pb.js';
 import { samplesOf } from './pcm.js';
-import type { SoundWarning } from './sound-stream.js';
+import { startedOf, warningOf } from './sound-messages.js';
+import type { SoundStarted, SoundWarning } from './sound-stream.js';
 import { type SpeakRequest, synthesizeRequest } from './speak-request.js';
-import { type SpeechStarted, type SpeechSummary, startedOf, summaryOf } from './speech.js';
+import { type SpeechSummary, summaryOf } from './speech.js';
 import { encodeWav } from './wav.js';
 
 /** A format of sound files. `mulaw` and `alaw` have no header: telephones want nothing else. */
@@ -23,7 +24,7 @@ export interface RenderedSpeech {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** For a `Blob`: `audio/mpeg`. */
   readonly mediaType: string;
-  readonly started: SpeechStarted;
+  readonly started: SoundStarted;
   readonly summary: SpeechSummary;
   readonly warnings: readonly SoundWarning[];
 }
@@ -74,13 +75,13 @@ async function gathered(
 ) {
   const pieces: Uint8Array[] = [];
   const warnings: SoundWarning[] = [];
-  let started: SpeechStarted | undefined;
+  let started: SoundStarted | undefined;
   let summary: SpeechSummary | undefined;
   for await (const { streamingResponse } of responses) {
     const { case: kind, value } = streamingResponse;
     if (kind === 'started') started = startedOf(value, encoding);
     else if (kind === 'audio') pieces.push(value.audioContent);
-    else if (kind === 'warning') warnings.push({ code: value.code, message: value.message });
+    else if (kind === 'warning') warnings.push(warningOf(value));
     else if (kind === 'summary') summary = summaryOf(value);
   }
   if (started === undefined || summary === undefined) {

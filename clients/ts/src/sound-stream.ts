@@ -30,8 +30,8 @@ export interface SoundWarning {
 }
 
 /** What comes in a stream: `started` first, `summary` last, `Own` where a kind of stream has more. */
-export type SoundEvent<Started, Summary, Own> =
-  | ({ readonly kind: 'started' } & Started)
+export type SoundEvent<Summary, Own> =
+  | ({ readonly kind: 'started' } & SoundStarted)
   | ({ readonly kind: 'audio' } & SoundBlock)
   | ({ readonly kind: 'warning' } & SoundWarning)
   | ({ readonly kind: 'summary' } & Summary)
@@ -45,8 +45,8 @@ export interface SoundTimings {
 }
 
 /** A whole stream. */
-export interface CollectedSound<Started, Summary> extends Pcm<Int16Array<ArrayBuffer>> {
-  readonly started: Started;
+export interface CollectedSound<Summary> extends Pcm<Int16Array<ArrayBuffer>> {
+  readonly started: SoundStarted;
   readonly summary: Summary;
   readonly warnings: readonly SoundWarning[];
   readonly words: readonly WordTiming[];
@@ -61,9 +61,18 @@ export type OpenStream<Event> = (
   fail: (reason: unknown) => void,
 ) => AsyncIterable<Event>;
 
-/** The least that the settings in force tell. */
+/** The settings in force. */
 export interface SoundStarted {
+  readonly requestId: string;
+  /** Name of the model, `models/tiny`. */
+  readonly model: string;
+  /** Name of the voice, `voices/ada`; empty if it is a recording that was sent along. */
+  readonly voice: string;
   readonly sampleRateHz: number;
+  /** Send it to get the same audio again. */
+  readonly seed: bigint;
+  /** The audio carries an inaudible watermark. */
+  readonly isWatermarked: boolean;
 }
 
 /** When one word is said, on the clock of the stream's audio. */
@@ -89,34 +98,31 @@ export type OwnEvent =
  * Everything here fails with a `ChatterboxError`. The promises may be left alone: one that nobody
  * awaits fails unseen.
  */
-export class SoundStream<Started extends SoundStarted, Summary, Own extends OwnEvent = never>
+export class SoundStream<Summary, Own extends OwnEvent = never>
   implements AsyncIterable<Int16Array<ArrayBuffer>>
 {
   readonly #calledAt = performance.now();
   readonly #call = new AbortController();
-  readonly #started = new Deferred<Started>();
+  readonly #started = new Deferred<SoundStarted>();
   readonly #format = new Deferred<PcmFormat>();
   readonly #summary = new Deferred<Summary>();
   readonly #warnings: SoundWarning[] = [];
   readonly #words: WordTiming[] = [];
-  readonly #events: AsyncGenerator<SoundEvent<Started, Summary, Own>, void>;
-  readonly #first: Promise<IteratorResult<SoundEvent<Started, Summary, Own>, void>>;
+  readonly #events: AsyncGenerator<SoundEvent<Summary, Own>, void>;
+  readonly #first: Promise<IteratorResult<SoundEvent<Summary, Own>, void>>;
   #sourceError: { readonly reason: unknown } | undefined;
   #timings: SoundTimings = {};
   #isRead = false;
 
   /** @internal Made by the client's methods. */
-  constructor(
-    open: OpenStream<SoundEvent<Started, Summary, Own>>,
-    signal: AbortSignal | undefined,
-  ) {
+  constructor(open: OpenStream<SoundEvent<Summary, Own>>, signal: AbortSignal | undefined) {
     this.#events = this.#read(open, signal);
     this.#first = this.#events.next();
     this.#first.catch(() => undefined);
   }
 
   /** The settings in force, told before any audio is computed. */
-  get started(): Promise<Started> {
+  get started(): Promise<SoundStarted> {
     return this.#started.promise;
   }
 
@@ -146,7 +152,7 @@ export class SoundStream<Started extends SoundStarted, Summary, Own extends OwnE
   }
 
   /** Everything the server says, in order. */
-  events(): AsyncIterableIterator<SoundEvent<Started, Summary, Own>, void> {
+  events(): AsyncIterableIterator<SoundEvent<Summary, Own>, void> {
     if (this.#isRead) throw new TypeError('a stream can be read only once');
     this.#isRead = true;
     let isFirst = true;
@@ -189,7 +195,7 @@ export class SoundStream<Started extends SoundStarted, Summary, Own extends OwnE
   }
 
   /** All of it, once it is complete. */
-  async collect(): Promise<CollectedSound<Started, Summary>> {
+  async collect(): Promise<CollectedSound<Summary>> {
     const blocks: Int16Array[] = [];
     for await (const block of this) blocks.push(block);
     const [started, summary] = await Promise.all([this.started, this.summary]);
@@ -210,9 +216,9 @@ export class SoundStream<Started extends SoundStarted, Summary, Own extends OwnE
   }
 
   async *#read(
-    open: OpenStream<SoundEvent<Started, Summary, Own>>,
+    open: OpenStream<SoundEvent<Summary, Own>>,
     signal: AbortSignal | undefined,
-  ): AsyncGenerator<SoundEvent<Started, Summary, Own>, void> {
+  ): AsyncGenerator<SoundEvent<Summary, Own>, void> {
     const cancel = (): void => {
       this.#call.abort(signal?.reason);
       this.#fail(callErrorOf(cancellation(this.#call.signal), signal));
@@ -241,7 +247,7 @@ export class SoundStream<Started extends SoundStarted, Summary, Own extends OwnE
     }
   }
 
-  #note(event: SoundEvent<Started, Summary, Own>): void {
+  #note(event: SoundEvent<Summary, Own>): void {
     const nowMs = performance.now() - this.#calledAt;
     switch (event.kind) {
       case 'started':

@@ -1,30 +1,14 @@
 /** What a server says while it speaks. */
 
 import { durationMs } from './duration.js';
-import { failure } from './errors.js';
 import {
   AudioEncoding,
   type StreamingSynthesizeResponse,
-  type SynthesisStarted as WireStarted,
   type SynthesisSummary as WireSummary,
   type WordTiming as WireWordTiming,
 } from './gen/chatterbox/v1/synthesis_pb.js';
-import { samplesOf } from './pcm.js';
+import { blockOf, startedOf, warningOf } from './sound-messages.js';
 import type { SoundEvent, SoundStream, WordTiming } from './sound-stream.js';
-
-/** The settings in force. */
-export interface SpeechStarted {
-  readonly requestId: string;
-  /** Name of the model that speaks, `models/tiny`. */
-  readonly model: string;
-  /** Name of the voice that speaks, `voices/ada`. */
-  readonly voice: string;
-  readonly sampleRateHz: number;
-  /** Send it to get the same audio again. */
-  readonly seed: bigint;
-  /** The audio carries an inaudible watermark. */
-  readonly isWatermarked: boolean;
-}
 
 /** What a finished stream amounted to, as the server saw it. */
 export interface SpeechSummary {
@@ -55,10 +39,10 @@ export type SpeechOnlyEvent =
   /** Unspoken text and unsent audio were dropped. */
   | { readonly kind: 'interrupted'; readonly offsetMs: number; readonly droppedText: string };
 
-export type SpeechEvent = SoundEvent<SpeechStarted, SpeechSummary, SpeechOnlyEvent>;
+export type SpeechEvent = SoundEvent<SpeechSummary, SpeechOnlyEvent>;
 
 /** Speech that is still being computed. */
-export type Speech = SoundStream<SpeechStarted, SpeechSummary, SpeechOnlyEvent>;
+export type Speech = SoundStream<SpeechSummary, SpeechOnlyEvent>;
 
 /** The events in the messages of the server; kinds that this package does not know are skipped. */
 export async function* speechEvents(
@@ -76,14 +60,9 @@ function speechEvent(message: StreamingSynthesizeResponse): SpeechEvent | undefi
     case 'started':
       return { kind, ...startedOf(value, AudioEncoding.PCM) };
     case 'audio':
-      return {
-        kind,
-        samples: samplesOf(value.audioContent),
-        offsetMs: durationMs(value.offset),
-        segmentIndex: value.segmentIndex,
-      };
+      return { kind, ...blockOf(value) };
     case 'warning':
-      return { kind, code: value.code, message: value.message };
+      return { kind, ...warningOf(value) };
     case 'wordTimings':
       return { kind: 'words', words: value.words.map(wordTimingOf) };
     case 'flushDone':
@@ -95,22 +74,6 @@ function speechEvent(message: StreamingSynthesizeResponse): SpeechEvent | undefi
     case undefined:
       return undefined;
   }
-}
-
-/** The settings in force; fails where the server sends another encoding than was asked for. */
-export function startedOf(wire: WireStarted, encoding: AudioEncoding): SpeechStarted {
-  if (wire.audioEncoding !== encoding) {
-    const [sent, wanted] = [AudioEncoding[wire.audioEncoding], AudioEncoding[encoding]];
-    throw failure({ kind: 'internal' }, `the server sends ${sent} where ${wanted} was asked for`);
-  }
-  return {
-    requestId: wire.requestId,
-    model: wire.model,
-    voice: wire.voice,
-    sampleRateHz: wire.sampleRateHertz,
-    seed: wire.seed,
-    isWatermarked: wire.watermarked,
-  };
 }
 
 function wordTimingOf(wire: WireWordTiming): WordTiming {

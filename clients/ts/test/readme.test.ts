@@ -14,6 +14,7 @@ const run = promisify(execFile);
 const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
 const EXAMPLE = /<!-- test: (\w+) -->\s*```ts\n(.*?)```/gs;
 const PRINTED_URL = 'http://127.0.0.1:8080';
+const [PRINTED_VOICE, VOICE_OF_TONES] = ["'ben'", "'bass'"];
 
 const url = process.env['CHATTERBOX_TEST_URL'] ?? '';
 const readme = await readFile(join(PACKAGE, 'README.md'), 'utf8');
@@ -36,6 +37,7 @@ test('the examples pass the type checker', async () => {
     'browser',
     'node',
     'live',
+    'convert',
     'cancel',
     'errors',
     'microphone',
@@ -56,20 +58,20 @@ test('the examples pass the type checker', async () => {
 
 describe.skipIf(url === '')('an example for Node runs', () => {
   test.each([
-    ['node', /^$/],
+    ['node', /^$/, 'speech.wav'],
     ['live', /^(\d+ samples\n)+$/],
+    ['convert', /^(\d+ samples\n)+$/, 'converted.wav'],
     ['cancel', /^cancelled\n$/],
     ['errors', /^no such thing: voices\/nobody\n$/],
-  ])('%s', async (name, printed) => {
+  ])('%s', async (name, printed, file?: string) => {
     const source = examples.find((example) => example.name === name)?.source ?? '';
     expect(source).toContain(PRINTED_URL);
     // They use nothing of TypeScript's own, so Node takes them as they are.
     const program = join(folder, `${name}.mjs`);
-    await writeFile(program, source.replaceAll(PRINTED_URL, url));
+    const adapted = source.replaceAll(PRINTED_URL, url).replaceAll(PRINTED_VOICE, VOICE_OF_TONES);
+    await writeFile(program, adapted);
     const { stdout } = await run(process.execPath, [program], { cwd: folder, timeout: 20_000 });
     expect(stdout).toMatch(printed);
-    if (name === 'node') {
-      expect((await stat(join(folder, 'speech.wav'))).size).toBeGreaterThan(1_000);
-    }
+    if (file !== undefined) expect((await stat(join(folder, file))).size).toBeGreaterThan(1_000);
   });
 });
