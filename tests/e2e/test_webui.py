@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "webui"
+CHATTERBOX = Path(sys.executable).parent / "chatterbox"
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+OF_KEYS = "e2e/keys.e2e.ts"
 
 
 def _lack() -> str | None:
@@ -51,14 +54,33 @@ def spoken_stack(built: Path, start_stack: Any, tmp_path: Path) -> Iterator[Any]
         yield stack
 
 
-def test_the_page_does_what_people_come_for(spoken_stack: Any) -> None:
+def in_browser(stack: Any, *flags: str, **environment: str) -> None:
     done = subprocess.run(
-        ["npm", "run", "--silent", "e2e"],
+        ["npm", "run", "--silent", "e2e", "--", *flags],
         cwd=WEB,
-        env=os.environ | {"CHATTERBOX_URL": spoken_stack.url, "CHROMIUM": CHROMIUM},
+        env=os.environ | {"CHATTERBOX_URL": stack.url, "CHROMIUM": CHROMIUM} | environment,
         capture_output=True,
         text=True,
         timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_page_does_what_people_come_for(spoken_stack: Any) -> None:
+    in_browser(spoken_stack, "--exclude", OF_KEYS)
+
+
+def test_the_page_asks_for_a_key_and_takes_the_right_one(
+    built: Path, start_stack: Any, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.json"
+    created = subprocess.run(
+        [CHATTERBOX, "keys", "create", "somebody", "--file", keys],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    with start_stack(tmp_path, f"--web-root={built}", f"--keys={keys}", "--servers=1") as stack:
+        in_browser(stack, OF_KEYS, CHATTERBOX_API_KEY=created.stdout.strip())

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launch, screens, URL_OF_STACK, visit } from './browser';
+import { launch, screens, spoken, visit } from './browser';
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const REFERENCE =
@@ -62,12 +62,8 @@ test('fits a phone without scrolling sideways', async () => {
 });
 
 test('makes a voice of a recording, and speaks with it', async () => {
-  const spoken = await fetch(`${URL_OF_STACK}/v1/audio/speech`, {
-    method: 'POST',
-    body: JSON.stringify({ input: REFERENCE, response_format: 'wav' }),
-  });
   const file = join(mkdtempSync(join(tmpdir(), 'voice-')), 'reference.wav');
-  writeFileSync(file, Buffer.from(await spoken.arrayBuffer()));
+  writeFileSync(file, await spoken(REFERENCE));
 
   const { context, page } = await visit(browser);
   await page.goto('/voices');

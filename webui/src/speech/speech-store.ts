@@ -2,6 +2,7 @@
 
 import { create } from 'zustand';
 import { persist } from 'zustand/middleware';
+import { keptStorage } from '@/lib/kept';
 import {
   DEFAULT_SPEECH,
   type NumericOption,
@@ -28,8 +29,12 @@ export const useSpeechStore = create<SpeechStore>()(
   persist((): SpeechStore => ({ text: '', settings: DEFAULT_SPEECH, presets: [] }), {
     name: 'chatterbox-speech',
     version: 1,
+    storage: keptStorage(),
+    skipHydration: true,
   }),
 );
+
+await useSpeechStore.persist.rehydrate(); // nobody sees it before
 
 export function setText(text: string): void {
   useSpeechStore.setState({ text });

@@ -3,6 +3,7 @@
 import { create } from 'zustand';
 import { persist } from 'zustand/middleware';
 import { newId } from '@/lib/id';
+import { keptStorage } from '@/lib/kept';
 import { dropSounds } from '@/speech/sounds';
 import type { SpeechSettings } from '@/speech/speech-settings';
 
@@ -37,9 +38,13 @@ export const usePlaylist = create<Playlist>()(
   persist(() => EMPTY, {
     name: 'chatterbox-playlist',
     version: 1,
+    storage: keptStorage(),
+    skipHydration: true,
     partialize: (playlist) => ({ ...playlist, takes: playlist.takes.map(settled) }),
   }),
 );
+
+await usePlaylist.persist.rehydrate(); // nobody sees it before
 
 /** As a take is found after a reload. */
 function settled(take: Take): Take {

@@ -72,10 +72,11 @@ export async function changeEntry(
   useHistory.setState(({ entries }) => ({
     entries: entries.map((entry) => (entry.id === id ? { ...entry, ...change } : entry)),
   }));
-  const entry = findEntry(id);
-  if (entry === undefined) return; // deleted meanwhile
+  if (findEntry(id) === undefined) return; // deleted meanwhile
   if (sound !== undefined) await keepSound(id, sound);
-  await set(id, entry, store);
+  const entry = findEntry(id); // may have changed meanwhile
+  if (entry === undefined) await dropSounds([id]);
+  else await set(id, entry, store);
 }
 
 export async function removeEntries(ids: readonly string[]): Promise<void> {
