@@ -1,9 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { backends, launch, streams, until, visit } from './browser';
+import { backends, launch, processWith, status, streams, until, visit, write } from './browser';
 
 const SENTENCE = 'The page speaks this sentence and plays it while it comes.';
+const LIT = 'Early today “the market” was still empty — only [pause:300ms] one baker sang.';
+const LIT_WORDS = 'Early today the market was still empty only one baker sang'.split(' ');
 const LONG = 'This sentence is one of many, and nobody hears it to its end. '.repeat(30);
 
 let browser: Browser;
@@ -13,14 +14,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser.close();
 });
-
-async function write(page: Page, text: string): Promise<void> {
-  await page.getByRole('textbox', { name: 'Text' }).fill(text);
-}
-
-async function status(page: Page, wanted: string | RegExp, timeout = 60_000): Promise<void> {
-  await page.getByTestId('status').filter({ hasText: wanted }).waitFor({ timeout });
-}
 
 async function gaps(page: Page): Promise<string> {
   const figures = await page.getByTestId('figures').textContent();
@@ -45,6 +38,28 @@ test('speaks, is heard without a gap, and remembers', async () => {
     .getByRole('button', { name: /^(Pause|Stop)/ })
     .first()
     .waitFor();
+  expect(complaints).toEqual([]);
+  await context.close();
+});
+
+test('lights each word while it is heard, and again from the history', async () => {
+  const { context, page, complaints } = await visit(browser);
+  await write(page, LIT);
+  await watchLight(page);
+  await page.getByTestId('speak').click();
+  await status(page, 'Done');
+  expectInOrder(await litWords(page), LIT_WORDS);
+
+  await page.reload();
+  await page.getByTestId('history-entry').getByRole('button', { name: /^Play/ }).click();
+  const text = page.getByTestId('spoken-text');
+  await text.waitFor();
+  await page.getByTestId('stop').click();
+  await watchLight(page);
+  await text.click({ position: await placeOf(page, 'market') }); // plays on from there
+  await status(page, 'Playing');
+  await page.getByTestId('speak').waitFor();
+  expectInOrder(await litWords(page), LIT_WORDS.slice(LIT_WORDS.indexOf('market')));
   expect(complaints).toEqual([]);
   await context.close();
 });
@@ -86,15 +101,47 @@ test('goes on without a word when the server that speaks is killed', async () =>
   await context.close();
 });
 
+/** From now on writes down which words are lit. */
+async function watchLight(page: Page): Promise<void> {
+  await page.evaluate(() => {
+    const lit: string[] = [];
+    Object.assign(window, { lit });
+    const look = (): void => {
+      const word = [...(CSS.highlights.get('heard-now') ?? [])].join('');
+      if (word !== '' && word !== lit.at(-1)) lit.push(word);
+      requestAnimationFrame(look);
+    };
+    look();
+  });
+}
+
+async function litWords(page: Page): Promise<readonly string[]> {
+  return await page.evaluate(() => (window as unknown as { lit: string[] }).lit);
+}
+
+/** A slow machine may draw too few frames to show every word. */
+function expectInOrder(lit: readonly string[], words: readonly string[]): void {
+  expect(lit).toEqual(words.filter((word) => lit.includes(word)));
+  expect(lit.length).toBeGreaterThan(words.length / 2);
+}
+
+/** The middle of a word of the text that is spoken. */
+async function placeOf(page: Page, word: string): Promise<{ x: number; y: number }> {
+  return await page.getByTestId('spoken-text').evaluate((box, sought) => {
+    const text = box.firstChild as Text;
+    const start = text.data.indexOf(sought);
+    const range = new Range();
+    range.setStart(text, start);
+    range.setEnd(text, start + sought.length);
+    const [inner, outer] = [range.getBoundingClientRect(), box.getBoundingClientRect()];
+    return {
+      x: inner.left - outer.left + inner.width / 2,
+      y: inner.top - outer.top + inner.height / 2,
+    };
+  }, word);
+}
+
 /** The process that was told to listen there. */
 function listeningOn(address: string): number {
-  for (const name of readdirSync('/proc').filter((each) => /^\d+$/.test(each))) {
-    try {
-      const words = readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0');
-      if (words[words.indexOf('--listen') + 1] === address) return Number(name);
-    } catch {
-      // It has ended in the meantime.
-    }
-  }
-  throw new Error(`nobody listens on ${address}`);
+  return processWith((words) => words[words.indexOf('--listen') + 1] === address);
 }

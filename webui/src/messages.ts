@@ -118,6 +118,8 @@ export const messages = {
     underrunsHint: 'How often playback had to wait for the server',
     position: 'Position',
     waveform: 'Waveform: position in the recording',
+    spokenText: 'What is spoken',
+    spokenTextHint: 'Click a word to hear it from there',
     download: 'Download',
     downloading: 'Preparing the file',
     formats: {

@@ -1,9 +1,12 @@
 /** Sounds that are kept in this browser, by id: 16-bit samples and their rate. */
 
-import type { Pcm } from '@chatterbox/client';
+import type { Pcm, WordTiming } from '@chatterbox/client';
 import { createStore, del, delMany, get, set } from 'idb-keyval';
 
-export type Sound = Pcm<Int16Array<ArrayBuffer>>;
+export interface Sound extends Pcm<Int16Array<ArrayBuffer>> {
+  /** When its words are said, where the model told. */
+  readonly words?: readonly WordTiming[];
+}
 
 const store = createStore('chatterbox-sounds', 'sounds');
 

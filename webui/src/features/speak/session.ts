@@ -5,15 +5,17 @@ import {
   joinSamples,
   type Model,
   type Samples,
+  type Speech,
   type SpeechSummary,
   toInt16,
+  type WordTiming,
 } from '@chatterbox/client';
 import { create } from 'zustand';
 import { Peaks } from '@/audio/peaks';
 import { play, stopPlayback, usePlayback } from '@/audio/playback';
 import { newId } from '@/lib/id';
 import { chatterbox } from '@/lib/rpc';
-import { loadSound } from '@/speech/sounds';
+import { loadSound, type Sound } from '@/speech/sounds';
 import { estimatedMs, type SpeechSettings, speakRequest } from '@/speech/speech-settings';
 import { changeSpeech } from '@/speech/speech-store';
 import { addEntry, changeEntry, findEntry, type HistoryEntry } from './history-store';
@@ -27,6 +29,8 @@ export interface Session {
   readonly text: string;
   /** Grows while sound arrives; the same object throughout. */
   readonly peaks: Peaks | undefined;
+  /** When they are said, where the model can tell; grows as `peaks` does. */
+  readonly words: readonly WordTiming[] | undefined;
   readonly expectedMs: number;
   readonly firstSoundMs: number | undefined;
   readonly realTimeFactor: number | undefined;
@@ -40,6 +44,7 @@ const NONE: Session = {
   state: 'empty',
   text: '',
   peaks: undefined,
+  words: undefined,
   expectedMs: 0,
   firstSoundMs: undefined,
   realTimeFactor: undefined,
@@ -73,7 +78,10 @@ export async function speak(
   const unwatch = watchFirstSound(id, pressedAt);
   const blocks: Int16Array[] = [];
   const { signal } = controller;
-  const speech = chatterbox().speak(speakRequest(text, settings, model), { signal });
+  const wordTimings = model?.hasWordTimings ?? false;
+  const request = { ...speakRequest(text, settings, model), wordTimings };
+  const speech = chatterbox().speak(request, { signal });
+  if (wordTimings) useSession.setState({ words: speech.words });
   const kept = keepBegin(id, text, settings);
   const onBlock = (samples: Samples): void => {
     blocks.push(toInt16(samples));
@@ -107,7 +115,7 @@ export async function speak(
   if (isCurrent(id))
     useSession.setState({ warnings: speech.warnings.map(({ message }) => message) });
   await kept;
-  await keepEnd(id, blocks, speech.format);
+  await keepEnd(id, blocks, speech);
   await played;
   unwatch();
 }
@@ -127,18 +135,20 @@ export async function replay(id: string, startMs = 0): Promise<void> {
   if (sound === undefined || entry === undefined) return;
   if (useSession.getState().id !== id) {
     stop();
-    useSession.setState(sessionOf(entry, Peaks.of(sound.samples, sound.sampleRateHz)));
+    useSession.setState(sessionOf(entry, sound));
   }
   await play(id, sound, { startMs });
 }
 
-function sessionOf(entry: HistoryEntry, peaks: Peaks): Session {
+function sessionOf(entry: HistoryEntry, { samples, sampleRateHz, words }: Sound): Session {
+  const peaks = Peaks.of(samples, sampleRateHz);
   return {
     ...NONE,
     id: entry.id,
     state: entry.state === 'complete' ? 'complete' : 'stopped',
     text: entry.text,
     peaks,
+    words,
     expectedMs: peaks.durationMs,
     firstSoundMs: entry.firstSoundMs,
     realTimeFactor: entry.realTimeFactor,
@@ -182,7 +192,7 @@ async function keepBegin(id: string, text: string, settings: SpeechSettings): Pr
 async function keepEnd(
   id: string,
   blocks: readonly Int16Array[],
-  format: Promise<{ readonly sampleRateHz: number }>,
+  { format, words }: Speech,
 ): Promise<void> {
   const session = useSession.getState();
   const state = session.id === id ? session.state : 'stopped';
@@ -198,7 +208,8 @@ async function keepEnd(
       bars: peaks.bars(BARS),
       ...(realTimeFactor === undefined ? {} : { realTimeFactor }),
     } as const;
-    await changeEntry(id, change, samples.length === 0 ? undefined : { samples, sampleRateHz });
+    const sound = { samples, sampleRateHz, ...(words.length === 0 ? {} : { words }) };
+    await changeEntry(id, change, samples.length === 0 ? undefined : sound);
   } catch {
     await changeEntry(id, { state: ended }).catch(() => undefined);
   }

@@ -11,6 +11,7 @@ import { MAX_CHARACTERS } from '@/speech/speech-settings';
 import { useSpeechStore } from '@/speech/speech-store';
 import { DownloadMenu } from './download-menu';
 import { isUnderWay, replay, type Session, speak, stop, useSession } from './session';
+import { SpokenText } from './spoken-text';
 
 /** Speak, stop, and what is heard meanwhile. */
 export function TransportBar({ model }: { readonly model: Model | undefined }) {
@@ -28,7 +29,9 @@ export function TransportBar({ model }: { readonly model: Model | undefined }) {
   };
   const isComplete =
     session.peaks !== undefined && !isUnderWay(session) && session.state !== 'empty';
-  const id = session.id;
+  const { id } = session;
+  const seek =
+    isComplete && id ? (ms: number) => void replay(id, ms).catch(() => undefined) : undefined;
 
   return (
     <section
@@ -65,7 +68,7 @@ export function TransportBar({ model }: { readonly model: Model | undefined }) {
           isComplete={isComplete}
           isMoving={isBusy}
           positionMs={isMine ? positionMs : atStart}
-          onSeek={isComplete && id ? (ms) => void replay(id, ms).catch(() => undefined) : undefined}
+          onSeek={seek}
         />
         <Position session={session} isMine={isMine} />
       </div>
@@ -77,6 +80,15 @@ export function TransportBar({ model }: { readonly model: Model | undefined }) {
         <span className="grow" />
         <DownloadMenu session={session} />
       </div>
+      {session.words !== undefined && (
+        <SpokenText
+          key={id}
+          text={session.text}
+          words={session.words}
+          isHeard={isHeard}
+          onSeek={seek}
+        />
+      )}
       <div className="space-y-2 empty:hidden">
         {session.error !== undefined && session.state === 'failed' && (
           <ErrorNotice
