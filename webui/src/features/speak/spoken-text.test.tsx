@@ -26,15 +26,16 @@ const WORDS = ['Hello,', 'small', 'world.'].map((word, index) => ({
   segmentIndex: 0,
 }));
 const LINE_PX = 20;
+const APART = 5; // lines between two words
 
 beforeEach(() => {
   vi.useFakeTimers({ now: 0 });
-  // The box shows one line, and each word has a line of its own.
+  // The box shows four lines.
   vi.spyOn(Element.prototype, 'getBoundingClientRect').mockReturnValue(
-    new DOMRect(0, 0, 90, LINE_PX),
+    new DOMRect(0, 0, 90, 4 * LINE_PX),
   );
   vi.spyOn(Range.prototype, 'getBoundingClientRect').mockImplementation(function (this: Range) {
-    const line = TEXT.slice(0, this.startOffset).split(' ').length - 1;
+    const line = APART * (TEXT.slice(0, this.startOffset).split(' ').length - 1);
     return new DOMRect(0, line * LINE_PX, 90, LINE_PX);
   });
 });
@@ -100,7 +101,7 @@ test('scrolls its box to the word, but not while somebody scrolls', async () => 
   expect(box.scrollTop).toBe(0);
   await vi.advanceTimersByTimeAsync(5_000);
   await hear(2_100);
-  expect(box.scrollTop).toBeGreaterThan(LINE_PX);
+  expect(box.scrollTop).toBe((2 * APART - 1) * LINE_PX); // the second line that is seen
 });
 
 test('a click on a word plays from there, marking text does not', () => {

@@ -3,7 +3,7 @@ import { clsx } from 'clsx';
 import { useEffect, useMemo, useRef } from 'react';
 import { positionMs } from '@/audio/playback';
 import { m } from '@/messages';
-import { bringIntoView, darken, light } from './word-light';
+import { bringIntoView, darken, LINES_IN_VIEW, light } from './word-light';
 import { begunAt, lettersOf, placeWords, type SpokenWord } from './word-places';
 
 const LINGER_MS = 250; // a word stays lit through a short silence
@@ -67,24 +67,27 @@ export function SpokenText({ text, words, isHeard, onSeek }: SpokenTextProps) {
     if (word !== undefined) onSeek?.(word.startMs);
   };
   return (
-    <section
-      ref={box}
-      aria-label={m.speak.spokenText}
-      title={onSeek && m.speak.spokenTextHint}
-      data-testid="spoken-text"
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: keys scroll it
-      tabIndex={0}
-      onClick={onSeek && seek}
-      onWheel={scrolled}
-      onTouchMove={scrolled}
-      onKeyDown={scrolled}
-      className={clsx(
-        'relative mt-3 max-h-36 overflow-y-auto scroll-smooth rounded-xl bg-sunken px-4 py-3 font-script text-[1.125rem] leading-relaxed whitespace-pre-wrap wrap-anywhere',
-        isHeard && 'text-muted',
-        onSeek && 'cursor-pointer',
-      )}
-    >
-      {text}
-    </section>
+    <div className="mt-3 rounded-xl bg-sunken px-4 py-3">
+      <section
+        ref={box}
+        aria-label={m.speak.spokenText}
+        title={onSeek && m.speak.spokenTextHint}
+        data-testid="spoken-text"
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: keys scroll it
+        tabIndex={0}
+        onClick={onSeek && seek}
+        onWheel={scrolled}
+        onTouchMove={scrolled}
+        onKeyDown={scrolled}
+        className={clsx(
+          'overflow-y-auto scroll-smooth font-script text-[1.125rem] leading-relaxed whitespace-pre-wrap wrap-anywhere',
+          isHeard && 'text-muted',
+          onSeek && 'cursor-pointer',
+        )}
+        style={{ maxHeight: `${LINES_IN_VIEW}lh` }}
+      >
+        {text}
+      </section>
+    </div>
   );
 }

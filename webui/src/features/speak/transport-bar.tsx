@@ -72,14 +72,6 @@ export function TransportBar({ model }: { readonly model: Model | undefined }) {
         />
         <Position session={session} isMine={isMine} />
       </div>
-      <div className="mt-2.5 flex min-h-8 flex-wrap items-center gap-x-5 gap-y-1 text-sm">
-        <p role="status" data-testid="status" className="min-w-24 font-medium">
-          {statusOf(session, isMine ? playback.phase : 'idle')}
-        </p>
-        <Figures session={session} underruns={isMine ? playback.underrunCount : undefined} />
-        <span className="grow" />
-        <DownloadMenu session={session} />
-      </div>
       {session.words !== undefined && (
         <SpokenText
           key={id}
@@ -89,6 +81,14 @@ export function TransportBar({ model }: { readonly model: Model | undefined }) {
           onSeek={seek}
         />
       )}
+      <div className="mt-2.5 flex min-h-8 flex-wrap items-center gap-x-5 gap-y-1 text-sm">
+        <p role="status" data-testid="status" className="min-w-24 font-medium">
+          {statusOf(session, isMine ? playback.phase : 'idle')}
+        </p>
+        <Figures session={session} underruns={isMine ? playback.underrunCount : undefined} />
+        <span className="grow" />
+        <DownloadMenu session={session} />
+      </div>
       <div className="space-y-2 empty:hidden">
         {session.error !== undefined && session.state === 'failed' && (
           <ErrorNotice

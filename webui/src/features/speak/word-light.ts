@@ -4,6 +4,9 @@
 const HEARD = 'heard';
 const NOW = 'heard-now';
 
+/** Of a box that has more of them. */
+export const LINES_IN_VIEW = 4;
+
 const canLight = typeof Highlight !== 'undefined';
 
 /** A text is heard as far as `start`, and just now from there to `end`. */
@@ -19,12 +22,13 @@ export function darken(): void {
   CSS.highlights.delete(NOW);
 }
 
-/** Scrolls nothing but `box`, and only if the place is out of sight. */
+/** Scrolls nothing but `box`, by whole lines, and only if the place is out of sight. */
 export function bringIntoView(box: HTMLElement, text: Text, start: number, end: number): void {
   const line = rangeOf(text, start, Math.max(end, start + 1)).getBoundingClientRect();
   const { top, bottom, height } = box.getBoundingClientRect();
   if (line.top >= top && line.bottom <= bottom) return;
-  box.scrollTop += line.top - top - height / 3;
+  const middle = (line.top + line.bottom) / 2;
+  box.scrollTop += middle - top - (1.5 / LINES_IN_VIEW) * height; // into the second line
 }
 
 function rangeOf(text: Text, start: number, end: number): Range {
