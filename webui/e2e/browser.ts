@@ -5,7 +5,7 @@ import { onTestFailed } from 'vitest';
 /** Where the stack is that serves the page. */
 export const URL_OF_STACK = process.env.CHATTERBOX_URL ?? 'http://127.0.0.1:8080';
 
-const SCREENS = ['/', '/playlist', '/voices', '/cluster', '/settings'] as const;
+const SCREENS = ['/', '/playlist', '/voices', '/convert', '/cluster', '/settings'] as const;
 export const screens: readonly string[] = SCREENS;
 
 const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';

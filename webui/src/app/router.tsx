@@ -27,6 +27,11 @@ const routes = [
   }),
   createRoute({
     getParentRoute: () => root,
+    path: '/convert',
+    component: lazyRouteComponent(() => import('@/features/convert/convert-page')),
+  }),
+  createRoute({
+    getParentRoute: () => root,
     path: '/cluster',
     component: lazyRouteComponent(() => import('@/features/cluster/cluster-page')),
   }),

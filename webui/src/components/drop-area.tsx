@@ -10,8 +10,9 @@ export function DropArea({
 }) {
   const [isDragged, setIsDragged] = useState(false);
   const drop = (event: DragEvent): void => {
-    event.preventDefault();
     setIsDragged(false);
+    if (event.isDefaultPrevented()) return; // something inside has taken it
+    event.preventDefault();
     const [file] = event.dataTransfer.files;
     if (file !== undefined) onFile(file);
   };

@@ -91,8 +91,11 @@ export function Recorder({
       >
         <div ref={meter} className={`h-full rounded-full ${isLoud ? 'bg-warning' : 'bg-accent'}`} />
       </div>
-      <div className="mt-3 flex items-center gap-3">
-        <p role="status" className="tabular flex grow items-center gap-2 font-medium">
+      <div className="mt-3 flex flex-wrap items-center gap-3">
+        <p
+          role="status"
+          className="tabular flex grow items-center gap-2 font-medium whitespace-nowrap"
+        >
           <Mic size={17} aria-hidden className={countdown === 0 ? 'text-danger' : 'text-muted'} />
           {countdown > 0
             ? m.recording.beginsIn(countdown)

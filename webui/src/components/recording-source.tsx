@@ -25,7 +25,6 @@ export function RecordingSource({
   }
   const drop = (event: DragEvent): void => {
     event.preventDefault();
-    event.stopPropagation();
     setIsDragged(false);
     take(event.dataTransfer.files[0]);
   };

@@ -114,12 +114,12 @@ function VoiceChoices({
 
 function Initial({ name }: { readonly name: string }) {
   return (
+    // By the style sheet: it is no part of the button's name, as visible text would have to be.
     <span
       aria-hidden
-      className="grid size-7 shrink-0 place-items-center rounded-full bg-accent-soft text-sm font-semibold text-accent"
-    >
-      {name.slice(0, 1).toUpperCase()}
-    </span>
+      data-initial={name.slice(0, 1).toUpperCase()}
+      className="grid size-7 shrink-0 place-items-center rounded-full bg-accent-soft text-sm font-semibold text-accent before:content-[attr(data-initial)]"
+    />
   );
 }
 

@@ -3,6 +3,7 @@ import { Pause, Play, Square, Volume2 } from 'lucide-react';
 import { useEffect, useRef } from 'react';
 import { isPlaying, pause, positionMs, resume, usePlayback } from '@/audio/playback';
 import { Waveform } from '@/audio/waveform';
+import { Figure } from '@/components/figure';
 import { Button, IconButton } from '@/components/ui/button';
 import { ErrorNotice, Notice } from '@/components/ui/notice';
 import { clock, wait } from '@/lib/format';
@@ -209,22 +210,5 @@ function Figures({
         value={String(last.current.count ?? (session.id ? 0 : '–'))}
       />
     </dl>
-  );
-}
-
-function Figure({
-  name,
-  hint,
-  value,
-}: {
-  readonly name: string;
-  readonly hint: string;
-  readonly value: string;
-}) {
-  return (
-    <div className="flex gap-1.5" title={hint}>
-      <dt>{name}</dt>
-      <dd className="tabular min-w-9 font-medium text-ink">{value}</dd>
-    </div>
   );
 }
