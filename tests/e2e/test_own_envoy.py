@@ -27,6 +27,7 @@ SCRIPTS = Path(sys.executable).parent
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
     address: str
+    admin: str
     authority: Path
 
     def ask(self, path: str, body: Any = None) -> tuple[int, bytes]:
@@ -71,7 +72,7 @@ def edge(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]
         [*envoy, "--disable-hot-restart", "-l", "error"], stdout=subprocess.DEVNULL
     )
     try:
-        yield Edge(address=listen, authority=folder / "ca.pem")
+        yield Edge(address=listen, admin=admin_page, authority=folder / "ca.pem")
     finally:
         process.terminate()
         process.wait(20)
@@ -104,6 +105,26 @@ def test_nobody_outside_steers_the_backends(edge: Edge) -> None:
             AdminServiceStub(channel).ListBackends(admin.ListBackendsRequest(), timeout=20)
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     assert "/v1/backends" not in json.loads(edge.ask("/openapi.json")[1])["paths"]
+
+
+def test_methods_that_strangers_make_up_leave_nothing_behind(edge: Edge) -> None:
+    def figures() -> set[str]:
+        with urllib.request.urlopen(f"http://{edge.admin}/stats", timeout=20) as page:
+            return {line.partition(":")[0] for line in page.read().decode().splitlines()}
+
+    with edge.channel() as channel:
+
+        def ask(method: str) -> None:
+            with pytest.raises(grpc.RpcError) as caught:
+                channel.unary_unary(method)(b"", timeout=20)
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+        ask("/chatterbox.v1.TextToSpeechService/NoMethod")
+        before = figures()
+        for number in range(20):
+            ask(f"/chatterbox.v1.TextToSpeechService/NoMethod{number}")
+            ask(f"/chatterbox.v1.NoService{number}/NoMethod")
+    assert not [name for name in figures() - before if "NoMethod" in name or "NoService" in name]
 
 
 def test_its_methods_cannot_be_asked_for(edge: Edge) -> None:

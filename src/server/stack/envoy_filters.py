@@ -43,7 +43,7 @@ def http_filters(config: EdgeConfig) -> list[dict[str, Any]]:
         _filter(
             "envoy.filters.http.grpc_stats",
             f"{_FILTERS}.grpc_stats.v3.FilterConfig",
-            stats_for_all_methods=True,
+            stats_for_all_methods=False,  # else every name that a stranger makes up is kept for ever
             enable_upstream_stats=True,
         ),
         _filter(
