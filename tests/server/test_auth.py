@@ -155,6 +155,71 @@ async def test_health_is_told_to_anybody_but_not_watched_without_bound(
         watch.cancel()
 
 
+async def until_open(calls: Any) -> None:
+    for call in calls:
+        await call.wait_for_connection()
+
+
+async def test_a_health_check_without_its_message_ends_soon(
+    start: Any, file: Path, make_key: Any, refused: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_key()
+    monkeypatch.setattr(interceptor, "STRANGERS_S", 0.2)
+    async with (
+        start(keys=file) as running,
+        grpc.aio.insecure_channel(running.address) as channel,
+    ):
+        for method in ("Check", "Watch"):
+            call = channel.stream_stream(f"/grpc.health.v1.Health/{method}")()
+            async with asyncio.timeout(20):
+                await refused(call.read(), grpc.StatusCode.INVALID_ARGUMENT, "NO_MESSAGE")
+            call = channel.stream_stream(f"/grpc.health.v1.Health/{method}")(iter([]))
+            await refused(call.read(), grpc.StatusCode.INVALID_ARGUMENT, "NO_MESSAGE")
+
+
+async def test_health_checks_without_messages_do_not_fill_the_server(
+    start: Any, file: Path, make_key: Any
+) -> None:
+    key = make_key()
+    bound = interceptor.STRANGERS_WAITING
+    async with (
+        start(keys=file, max_calls=bound + 20) as running,
+        grpc.aio.insecure_channel(running.address) as channel,
+    ):
+        check = channel.stream_unary("/grpc.health.v1.Health/Check")
+        silent = [check() for _ in range(2 * bound)]
+        await until_open(silent)
+        async with asyncio.timeout(20):
+            while sum(call.done() for call in silent) < bound:  # noqa: ASYNC110  # no event
+                await asyncio.sleep(0.01)
+        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        assert (await voices(channel, metadata=bearer(key))).voices
+        for call in silent:
+            call.cancel()
+
+
+async def test_a_call_without_its_message_takes_one_of_the_callers_streams(
+    start: Any, file: Path, make_key: Any, refused: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = make_key(max_streams=2)
+    monkeypatch.setattr(interceptor, "CALLERS_S", 3.0)
+    async with (
+        start(keys=file) as running,
+        grpc.aio.insecure_channel(running.address) as channel,
+    ):
+        synthesize = channel.stream_stream("/chatterbox.v1.TextToSpeechService/Synthesize")
+        create = channel.stream_unary("/chatterbox.v1.VoicesService/CreateVoice")
+        silent = [call(metadata=bearer(key)) for call in (synthesize, create)]
+        await until_open(silent)
+        code = grpc.StatusCode.RESOURCE_EXHAUSTED
+        await refused(say(channel, metadata=bearer(key)), code, "LIMIT_REACHED")
+        async with asyncio.timeout(20):
+            await refused(silent[0].read(), grpc.StatusCode.INVALID_ARGUMENT, "NO_MESSAGE")
+            await refused(silent[1], grpc.StatusCode.INVALID_ARGUMENT, "NO_MESSAGE")
+        assert (await say(channel, metadata=bearer(key)))[-1].HasField("summary")
+
+
 async def methods(channel: grpc.aio.Channel, key: str) -> Any:
     stub = reflection_pb2_grpc.ServerReflectionStub(channel)
     request = reflection_pb2.ServerReflectionRequest(list_services="")

@@ -2,25 +2,32 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import ExitStack, aclosing
+from contextlib import AbstractContextManager, ExitStack, aclosing, nullcontext
 from typing import Any
 
 import grpc
 import structlog
 
-from chatterbox.errors import ChatterboxError, LimitReached, Overloaded
+from chatterbox.errors import ChatterboxError, LimitReached
 from chatterbox.process.auth.allowances import Allowances
 from chatterbox.process.auth.authenticator import Authenticator
 from chatterbox.process.auth.callers import Caller, Limits, Role, is_read_only
+from chatterbox.process.auth.first_message import FirstMessages
 from chatterbox.process.request_ids import REQUEST_ID_KEY, request_id_of
 from chatterbox.process.status import Status, code_of, status_of
 
 HEALTH = "/grpc.health.v1.Health/"
+WATCH = HEALTH + "Watch"
 REFLECTION = "/grpc.reflection."
 PUSHBACK_KEY = "grpc-retry-pushback-ms"  # gRFC A6
 
 # Health is told to anybody. A watch lasts as long as the other side likes, so there is a bound.
 ANYBODY = Caller(id="anybody", role=Role.USER, limits=Limits(max_streams=100))
+
+# For the only message of a call. Of strangers' calls, which hold no place of anybody's, only so many
+# may have none; a recording takes its time on a slow line, and waits in a place of its caller's.
+STRANGERS_S, STRANGERS_WAITING = 5.0, 100
+CALLERS_S, CALLERS_WAITING = 60.0, 100_000
 
 Meters = Mapping[str, Callable[[bytes], int]]  # by method: the characters of text in a message
 Context = Any  # grpc.aio's own, whose stub lacks abort_with_status
@@ -51,6 +58,8 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         """`refused` is called with the reason of each refusal."""
         self._authenticator = authenticator
         self._allowances = Allowances()
+        self._messages = FirstMessages(within_s=CALLERS_S, at_most=CALLERS_WAITING)
+        self._strangers_messages = FirstMessages(within_s=STRANGERS_S, at_most=STRANGERS_WAITING)
         self._meters = meters
         self._has_reflection = has_reflection
         self._count_refusal = refused
@@ -91,17 +100,28 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     def _limited(self, handler: Handler, method: str, caller: Caller) -> Handler:
         """The handler, or one that counts what the caller uses, if that is limited."""
         meter = self._meters.get(method) if caller.limits.characters_per_minute else None
-        takes_place = caller.limits.max_streams is not None and not _is_cheap(method)
-        if meter is None and not takes_place:
+        place = self._place(method, caller)
+        if meter is None and place is None:
             return handler
         deserialize = handler.request_deserializer
-        return MAKE[handler.request_streaming, handler.response_streaming](
-            self._in_place(handler, method, caller) if takes_place else _behaviour_of(handler),
+        # The message of a call that takes a place is read here, and not before it has one.
+        return MAKE[handler.request_streaming or place is not None, handler.response_streaming](
+            _behaviour_of(handler)
+            if place is None
+            else self._in_place(place, handler, method, caller),
             request_deserializer=(
                 deserialize if meter is None else self._metered(deserialize, meter, caller)
             ),
             response_serializer=handler.response_serializer,
         )
+
+    def _place(self, method: str, caller: Caller) -> AbstractContextManager[None] | None:
+        """What the call takes of the caller's while it lasts; None if that is not counted."""
+        if method.startswith(HEALTH) and method != WATCH:
+            return nullcontext()
+        if caller.limits.max_streams is None or is_read_only(method):
+            return None
+        return self._allowances.stream(caller)
 
     def _metered(
         self,
@@ -117,16 +137,20 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         return take
 
-    def _in_place(self, handler: Handler, method: str, caller: Caller) -> Behaviour:
-        """What the handler does, while one of the caller's streams is taken."""
+    def _in_place(
+        self, place: AbstractContextManager[None], handler: Handler, method: str, caller: Caller
+    ) -> Behaviour:
+        """What the handler does, while the place is taken. It is given its messages as a stream."""
         behaviour = _behaviour_of(handler)
         is_generator = inspect.isasyncgenfunction(behaviour)
+        messages = self._strangers_messages if caller is ANYBODY else self._messages
 
-        async def call(request: Any, context: Context) -> Any:
-            with ExitStack() as place:
+        async def call(requests: Any, context: Context) -> Any:
+            with ExitStack() as places:
                 try:
-                    place.enter_context(self._allowances.stream(caller))
-                except Overloaded as error:
+                    places.enter_context(place)
+                    request = requests if handler.request_streaming else await messages.of(context)
+                except ChatterboxError as error:
                     metadata = context.invocation_metadata() or ()
                     await context.abort_with_status(self._refusal(error, method, metadata))
                 if not is_generator:
@@ -162,9 +186,3 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 def _behaviour_of(handler: Handler) -> Any:
     kinds = (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream)
     return next(behaviour for behaviour in kinds if behaviour is not None)
-
-
-def _is_cheap(method: str) -> bool:
-    if method.startswith(HEALTH):
-        return not method.endswith("/Watch")
-    return is_read_only(method)
