@@ -11,7 +11,8 @@ from chatterbox.process.admission import Admission
 from chatterbox.process.request_ids import request_id_of
 from chatterbox.process.status import status_of
 
-INTERNAL = "/chatterbox.worker."  # between our own processes; no client's business
+# No client's business: what lies between our own processes, and each backend's health.
+OURS_ALONE = ("/chatterbox.worker.", "/grpc.health.")
 
 
 class Proxy(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # no messages but bytes
@@ -27,7 +28,7 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # no messages bu
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """The handler of a method; None for those that are not forwarded."""
         method = handler_call_details.method
-        if method.startswith(INTERNAL):
+        if method.startswith(OURS_ALONE):
             return None
         return grpc.stream_stream_rpc_method_handler(self._behaviour(method))
 

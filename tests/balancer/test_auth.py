@@ -90,6 +90,8 @@ async def test_nobody_gets_in_without_and_no_backend_hears_of_it(
         for method in (
             "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
             "/any.Thing/At",
+            "/grpc.health.v1.Health/NoMethod",
+            "/grpc.health.v2.Health/Check",
         ):
             refusal = await refused(client.send(b"a", method=method))
             assert refusal.code is grpc.StatusCode.UNAUTHENTICATED

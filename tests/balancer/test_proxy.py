@@ -24,10 +24,17 @@ async def test_a_method_nobody_has_heard_of_is_forwarded(client: Any, backend: A
     assert backend.calls == ["/some.new.v9.Service/DoTheThing"]
 
 
-async def test_the_parts_own_service_is_no_clients_business(
-    client: Any, backend: Any, refused: Any
+@pytest.mark.parametrize(
+    "method",
+    [
+        "/chatterbox.worker.v1.WorkerService/WatchLoad",
+        "/grpc.health.v1.Health/NoMethod",
+        "/grpc.health.v2.Health/Check",
+    ],
+)
+async def test_what_is_between_the_parts_is_no_clients_business(
+    client: Any, backend: Any, refused: Any, method: str
 ) -> None:
-    method = "/chatterbox.worker.v1.WorkerService/WatchLoad"
     refusal = await refused(client.send(b"", method=method))
     assert refusal.code is grpc.StatusCode.UNIMPLEMENTED
     assert backend.calls == []

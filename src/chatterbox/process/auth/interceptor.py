@@ -16,8 +16,9 @@ from chatterbox.process.auth.first_message import FirstMessages
 from chatterbox.process.request_ids import REQUEST_ID_KEY, request_id_of
 from chatterbox.process.status import Status, code_of, status_of
 
-HEALTH = "/grpc.health.v1.Health/"
-WATCH = HEALTH + "Watch"
+WATCH = "/grpc.health.v1.Health/Watch"
+# By their full names: where everything is forwarded, others of the same service would be.
+HEALTH = frozenset([WATCH, "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/List"])
 REFLECTION = "/grpc.reflection."
 PUSHBACK_KEY = "grpc-retry-pushback-ms"  # gRFC A6
 
@@ -88,7 +89,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     async def _admitted(self, method: str, metadata: Iterable[tuple[str, Any]]) -> Caller:
         """Who calls, if they may. Raises Unauthenticated, PermissionDenied or LimitReached."""
-        if method.startswith(HEALTH):
+        if method in HEALTH:
             return ANYBODY
         caller = await self._authenticator.caller_of(metadata)
         structlog.contextvars.bind_contextvars(caller=caller.id)  # of the call's own task
@@ -117,7 +118,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def _place(self, method: str, caller: Caller) -> AbstractContextManager[None] | None:
         """What the call takes of the caller's while it lasts; None if that is not counted."""
-        if method.startswith(HEALTH) and method != WATCH:
+        if method in HEALTH and method != WATCH:
             return nullcontext()
         if caller.limits.max_streams is None or is_read_only(method):
             return None
