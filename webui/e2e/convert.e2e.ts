@@ -73,7 +73,7 @@ test('stops at once, on the server too, and keeps what came', async () => {
   await context.close();
 });
 
-test('loses nothing of the source with the server, nor with a reload', async () => {
+test('loses the recording neither with the server nor with a reload', async () => {
   const { context, page } = await visit(browser);
   await prepare(page, TEXT);
   await context.setOffline(true);
@@ -86,7 +86,8 @@ test('loses nothing of the source with the server, nor with a reload', async () 
 
   await page.reload();
   await page.getByRole('region', { name: 'Source' }).getByText('market.wav').waitFor();
-  await page.getByTestId('convert').click();
-  await status(page, 'Done');
+  await page.getByTestId('download').and(page.locator(':enabled')).waitFor();
+  await page.getByRole('button', { name: 'Play: Source' }).click();
+  await page.getByRole('button', { name: 'Pause: Source' }).waitFor();
   await context.close();
 });

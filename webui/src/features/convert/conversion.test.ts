@@ -5,8 +5,15 @@ import { Code, ConnectError, createRouterTransport, type ServiceImpl } from '@co
 import { beforeEach, expect, test, vi } from 'vitest';
 import { play, stopPlayback, usePlayback } from '@/audio/playback';
 import { chatterbox } from '@/lib/rpc';
-import { clear, convert, hear, stop, useConversion } from './conversion';
+import { clear, convert, hear, loadConversion, stop, useConversion } from './conversion';
 
+const disk = vi.hoisted(() => new Map<string, unknown>());
+vi.mock('idb-keyval', () => ({
+  createStore: () => undefined,
+  get: async (key: string) => disk.get(key),
+  set: async (key: string, value: unknown) => disk.set(key, value),
+  del: async (key: string) => disk.delete(key),
+}));
 vi.mock('@/lib/rpc', () => ({ chatterbox: vi.fn() }));
 vi.mock('@/audio/playback', async () => {
   const { create } = await import('zustand');
@@ -51,6 +58,7 @@ function serve(convertRecording: Convert): void {
 
 beforeEach(() => {
   clear();
+  disk.clear();
   vi.clearAllMocks();
 });
 
@@ -164,4 +172,33 @@ test('the whole is heard again from anywhere', async () => {
   await hear(40);
   const { id, sound } = useConversion.getState();
   expect(play).toHaveBeenLastCalledWith(id, sound, { startMs: 40 });
+});
+
+test('what is complete is there again when the page is loaded again, until it is cleared', async () => {
+  serve(async function* converted() {
+    yield started;
+    yield audio(1, 2);
+    yield summary;
+  });
+  await convert(RECORDING, 'ben');
+  useConversion.setState(useConversion.getInitialState(), true);
+  await loadConversion();
+  expect(useConversion.getState()).toMatchObject({
+    state: 'complete',
+    voice: 'voices/ben',
+    sound: { samples: Int16Array.of(1, 2), sampleRateHz: 24_000 },
+  });
+  clear();
+  await loadConversion();
+  expect(useConversion.getState().state).toBe('empty');
+});
+
+test('half a conversion is not kept', async () => {
+  serve(async function* converted() {
+    yield started;
+    yield audio(1, 2);
+    throw new ConnectError('lost', Code.Unavailable);
+  });
+  await convert(RECORDING, 'ben');
+  expect(disk.has('result')).toBe(false);
 });

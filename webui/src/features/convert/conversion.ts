@@ -9,6 +9,7 @@ import { complain } from '@/components/ui/toast';
 import { newId } from '@/lib/id';
 import { chatterbox } from '@/lib/rpc';
 import type { Sound } from '@/speech/sounds';
+import { forget, keep, kept } from './keeping';
 
 export interface Conversion {
   readonly state: 'empty' | 'waiting' | 'converting' | 'complete' | 'stopped' | 'failed';
@@ -63,12 +64,13 @@ export async function convert(recording: Blob, voice: string): Promise<void> {
   stop();
   const controller = new AbortController();
   call = controller;
-  const id = `converted:${newId()}`;
+  const id = newTrack();
   const request = { recording, ...(voice === '' ? {} : { voice }) };
   const conversion = chatterbox().convert(request, { signal: controller.signal });
   const tape = new Tape(conversion.format);
   useConversion.setState({ ...NONE, id, tape, state: 'waiting' });
   watchFirstSound(id, performance.now());
+  void forget('result');
   void hear();
   try {
     for await (const event of conversion.events()) {
@@ -88,7 +90,16 @@ export async function convert(recording: Blob, voice: string): Promise<void> {
   }
   tape.end();
   change(id, { warnings: conversion.warnings.map(({ message }) => message) });
-  await keepSound(id, tape);
+  await finish(id, tape);
+}
+
+/** Brings back what there was before the page was loaded again. */
+export async function loadConversion(): Promise<void> {
+  const result = await kept('result');
+  if (result === undefined || useConversion.getState().state !== 'empty') return;
+  const { samples, sampleRateHz } = result.sound;
+  const peaks = Peaks.of(samples, sampleRateHz);
+  useConversion.setState({ ...NONE, ...result, id: newTrack(), state: 'complete', peaks });
 }
 
 /** Plays what there is; from anywhere once all of it is there. */
@@ -115,6 +126,11 @@ export function stop(): void {
 export function clear(): void {
   stop();
   useConversion.setState(NONE);
+  void forget('result');
+}
+
+function newTrack(): string {
+  return `converted:${newId()}`;
 }
 
 function isCurrent(id: string): boolean {
@@ -125,11 +141,15 @@ function change(id: string, about: Partial<Conversion>): void {
   if (isCurrent(id)) useConversion.setState(about);
 }
 
-async function keepSound(id: string, tape: Tape): Promise<void> {
+/** Nothing more will come: what has come is a sound of its own. */
+async function finish(id: string, tape: Tape): Promise<void> {
   const samples = tape.joined();
-  if (samples.length === 0) return;
+  if (samples.length === 0 || !isCurrent(id)) return;
   const { sampleRateHz } = await tape.format;
-  change(id, { sound: { samples, sampleRateHz } });
+  const sound = { samples, sampleRateHz };
+  change(id, { sound });
+  const { state, voice = '' } = useConversion.getState();
+  if (isCurrent(id) && state === 'complete') await keep('result', { voice, sound });
 }
 
 /** The moment at which the first sample leaves the speaker. */

@@ -5,7 +5,7 @@ import { Button } from '@/components/ui/button';
 import { ErrorNotice, Notice } from '@/components/ui/notice';
 import { PageHeader } from '@/components/ui/page';
 import { m } from '@/messages';
-import { clear, convert, isBusyWith, stop, useConversion } from './conversion';
+import { clear, convert, isBusyWith, loadConversion, stop, useConversion } from './conversion';
 import { ConversionControls } from './conversion-controls';
 import { ResultCard } from './result-card';
 import { SourceCard } from './source-card';
@@ -28,7 +28,10 @@ export default function ConvertPage() {
   const warnings = useConversion((conversion) => conversion.warnings);
   const isReady = source.kind === 'ready' && isSmallEnough(source);
 
-  useEffect(() => void loadSource(), []);
+  useEffect(() => {
+    void loadSource();
+    void loadConversion();
+  }, []);
   useShortcuts();
 
   const take = (file: File): void => {

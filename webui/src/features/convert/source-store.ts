@@ -1,11 +1,11 @@
 /** The recording that is to be converted. Kept in this browser until there is another. */
 
 import { encodeWav, MAX_RECORDING_BYTES } from '@chatterbox/client';
-import { createStore, del, get, set } from 'idb-keyval';
 import { create } from 'zustand';
 import { decode } from '@/audio/decode';
 import { Peaks } from '@/audio/peaks';
 import type { Sound } from '@/speech/sounds';
+import { forget, keep, kept } from './keeping';
 
 export type Source =
   | { readonly kind: 'none' }
@@ -24,28 +24,22 @@ export interface SeenSound extends Sound {
   readonly peaks: Peaks;
 }
 
-const KEY = 'source';
 const WAV_HEADER_BYTES = 44;
-const store = createStore('chatterbox-convert', 'recordings');
-
 export const useSource = create<Source>(() => ({ kind: 'none' }));
 
 /** Brings back what was there before the page was loaded again. */
 export async function loadSource(): Promise<void> {
-  const kept = await get<File>(KEY, store).catch(() => undefined);
-  if (kept !== undefined && useSource.getState().kind === 'none') await read(kept);
+  const file = await kept('source');
+  if (file !== undefined && useSource.getState().kind === 'none') await read(file);
 }
 
 export async function takeSource(file: File): Promise<void> {
-  await Promise.all([
-    read(file),
-    set(KEY, file, store).catch(() => undefined), // a full disk must silence nobody
-  ]);
+  await Promise.all([read(file), keep('source', file)]);
 }
 
 export async function dropSource(): Promise<void> {
   useSource.setState({ kind: 'none' }, true);
-  await del(KEY, store).catch(() => undefined);
+  await forget('source');
 }
 
 async function read(file: File): Promise<void> {
