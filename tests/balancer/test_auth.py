@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chatterbox.errors import ConfigError
 from chatterbox.process.auth import key_ring
+from chatterbox.process.auth.allowances import MAX_LOOKS
 from chatterbox.process.auth.callers import Role
 from chatterbox.v1 import admin_service_pb2 as admin
 from chatterbox.v1 import openai_service_pb2, synthesis_pb2
@@ -145,6 +146,26 @@ async def test_streams_beyond_the_limit_are_refused(
         call.cancel()
         await settled(lambda: backend.active == 0)
         assert await client.send(b"", metadata=bearer(key), **speak) == [b""]
+
+
+async def test_calls_that_only_look_are_bounded_even_without_a_limit(
+    asking: Any, backend: Any, make_key: Any, refused: Any, settled: Any
+) -> None:
+    key, other = make_key(), make_key()
+    listing = {"method": "/chatterbox.v1.VoicesService/ListVoices"}
+    async with asking() as client:
+        silent = [client.call(**listing, metadata=bearer(key)) for _ in range(MAX_LOOKS)]
+        await settled(lambda: backend.active == MAX_LOOKS)
+        refusal = await refused(client.send(b"", metadata=bearer(key), **listing))
+        assert (refusal.code, refusal.reason) == (
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "LIMIT_REACHED",
+        )
+        assert await client.send(b"", metadata=bearer(other), **listing) == [b""]
+        for call in silent:
+            call.cancel()
+        await settled(lambda: backend.active == 0)
+        assert await client.send(b"", metadata=bearer(key), **listing) == [b""]
 
 
 def spoken(text: str, method: str) -> bytes:

@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from chatterbox.errors import ConfigError
-from chatterbox.process.auth import interceptor, key_ring
+from chatterbox.process.auth import allowances, interceptor, key_ring
 from chatterbox.process.auth.callers import Role
 from chatterbox.process.logs import configure_logs
 from chatterbox.v1 import synthesis_pb2 as pb
@@ -155,11 +155,6 @@ async def test_health_is_told_to_anybody_but_not_watched_without_bound(
         watch.cancel()
 
 
-async def until_open(calls: Any) -> None:
-    for call in calls:
-        await call.wait_for_connection()
-
-
 async def test_a_health_check_without_its_message_ends_soon(
     start: Any, file: Path, make_key: Any, refused: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,7 +183,6 @@ async def test_health_checks_without_messages_do_not_fill_the_server(
     ):
         check = channel.stream_unary("/grpc.health.v1.Health/Check")
         silent = [check() for _ in range(2 * bound)]
-        await until_open(silent)
         async with asyncio.timeout(20):
             while sum(call.done() for call in silent) < bound:  # noqa: ASYNC110  # no event
                 await asyncio.sleep(0.01)
@@ -200,7 +194,7 @@ async def test_health_checks_without_messages_do_not_fill_the_server(
 
 
 async def test_a_call_without_its_message_takes_one_of_the_callers_streams(
-    start: Any, file: Path, make_key: Any, refused: Any, monkeypatch: pytest.MonkeyPatch
+    start: Any, file: Path, make_key: Any, refusal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = make_key(max_streams=2)
     monkeypatch.setattr(interceptor, "CALLERS_S", 3.0)
@@ -209,14 +203,14 @@ async def test_a_call_without_its_message_takes_one_of_the_callers_streams(
         grpc.aio.insecure_channel(running.address) as channel,
     ):
         synthesize = channel.stream_stream("/chatterbox.v1.TextToSpeechService/Synthesize")
-        create = channel.stream_unary("/chatterbox.v1.VoicesService/CreateVoice")
-        silent = [call(metadata=bearer(key)) for call in (synthesize, create)]
-        await until_open(silent)
-        code = grpc.StatusCode.RESOURCE_EXHAUSTED
-        await refused(say(channel, metadata=bearer(key)), code, "LIMIT_REACHED")
-        async with asyncio.timeout(20):
-            await refused(silent[0].read(), grpc.StatusCode.INVALID_ARGUMENT, "NO_MESSAGE")
-            await refused(silent[1], grpc.StatusCode.INVALID_ARGUMENT, "NO_MESSAGE")
+        create = channel.stream_stream("/chatterbox.v1.VoicesService/CreateVoice")
+        silent = [method(metadata=bearer(key)) for method in (synthesize, create) * 2]
+        reasons = []
+        for call in silent:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await asyncio.wait_for(call.read(), 20)
+            reasons.append(refusal(caught.value).info.reason)
+        assert sorted(reasons) == ["LIMIT_REACHED"] * 2 + ["NO_MESSAGE"] * 2
         assert (await say(channel, metadata=bearer(key)))[-1].HasField("summary")
 
 
@@ -285,6 +279,30 @@ async def test_streams_beyond_the_limit_are_refused_and_lists_are_not(
         assert (await calls[0].read()).HasField("started")
         for call in calls:
             call.cancel()
+
+
+async def test_calls_that_only_look_are_bounded_even_without_a_limit(
+    channel: grpc.aio.Channel, make_key: Any, refused: Any
+) -> None:
+    key, other, balancer = make_key(), make_key(), make_key(role=Role.BALANCER)
+    await until_valid(channel, balancer)
+    get_voice = channel.stream_unary("/chatterbox.v1.VoicesService/GetVoice")
+    keys = [key, balancer] * 2 * allowances.MAX_LOOKS
+    silent = [get_voice(metadata=bearer(each)) for each in keys]
+
+    async def list_until_refused() -> None:
+        async with asyncio.timeout(20):
+            while True:
+                await voices(channel, metadata=bearer(key))
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    await refused(list_until_refused(), code, "LIMIT_REACHED")
+    for each in (other, balancer):
+        assert (await voices(channel, metadata=bearer(each))).voices
+    assert (await say(channel, metadata=bearer(key)))[-1].HasField("summary")
+    for call in silent:
+        call.cancel()
+    await until_valid(channel, other)
 
 
 async def test_text_beyond_the_limit_is_owed(

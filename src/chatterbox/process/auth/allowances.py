@@ -12,19 +12,23 @@ from chatterbox.process.auth.callers import Caller
 MAX_CALLERS = 10_000  # remembered at once; tokens can name any number of them
 SWEEP_S = 1.0  # between two looks for callers who can be forgotten
 STREAM_RETRY_S = 1.0  # the order of one utterance
+MAX_LOOKS = 32  # of one caller at once; each is over in no time, unless it is held open
+LOOK_RETRY_S = 1.0
 
 
 @dataclass(slots=True)
 class _Use:
     streams: int = 0
+    looks: int = 0
     bucket: TokenBucket | None = None
 
     def can_be_forgotten(self, now_s: float) -> bool:
-        return self.streams == 0 and (self.bucket is None or self.bucket.is_full(now_s))
+        is_idle = self.streams == self.looks == 0
+        return is_idle and (self.bucket is None or self.bucket.is_full(now_s))
 
 
 class Allowances:
-    """Belongs to one event loop. A caller is known by its id, and only if it has a limit."""
+    """Belongs to one event loop. A caller is known by its id, while it has a limit or looks."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
@@ -70,6 +74,22 @@ class Allowances:
             yield
         finally:
             use.streams -= 1
+
+    @contextmanager
+    def look(self, caller: Caller) -> Iterator[None]:
+        """One more call that only looks, bounded for every caller. Raises LimitReached beyond."""
+        use = self._use(caller)
+        if use.looks >= MAX_LOOKS:
+            raise LimitReached(
+                f"{MAX_LOOKS} calls of this key that only look are open", retry_after_s=LOOK_RETRY_S
+            )
+        use.looks += 1
+        try:
+            yield
+        finally:
+            use.looks -= 1
+            if use.can_be_forgotten(self._now_s()):
+                self._uses.pop(caller.id, None)
 
     def _bucket(self, caller: Caller) -> TokenBucket | None:
         """The caller's; a new one whenever its limit is another."""

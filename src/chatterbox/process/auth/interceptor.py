@@ -120,9 +120,9 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         """What the call takes of the caller's while it lasts; None if that is not counted."""
         if method in HEALTH and method != WATCH:
             return nullcontext()
-        if caller.limits.max_streams is None or is_read_only(method):
-            return None
-        return self._allowances.stream(caller)
+        if is_read_only(method):
+            return None if caller.role is Role.BALANCER else self._allowances.look(caller)
+        return None if caller.limits.max_streams is None else self._allowances.stream(caller)
 
     def _metered(
         self,

@@ -83,6 +83,22 @@ def test_whoever_has_no_limit_is_not_remembered(allowances: Allowances) -> None:
     assert len(allowances) == 0
 
 
+def test_looking_is_bounded_for_everybody_and_leaves_nothing_behind(
+    allowances: Allowances,
+) -> None:
+    free, other = caller(), caller("b", max_streams=1)
+    with ExitStack() as held:
+        for _ in range(module.MAX_LOOKS):
+            held.enter_context(allowances.look(free))
+        with pytest.raises(LimitReached, match="only look"), allowances.look(free):
+            pass
+        with allowances.look(other), allowances.stream(other):
+            pass
+    with allowances.look(free):
+        pass
+    assert len(allowances) == 0
+
+
 def test_callers_are_forgotten_when_there_are_too_many_and_they_owe_nothing(
     allowances: Allowances, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
