@@ -56,15 +56,16 @@ def spoken_stack(built: Path, start_stack: Any, tmp_path: Path) -> Iterator[Any]
 
 def in_browser(stack: Any, *flags: str, **environment: str) -> None:
     done = subprocess.run(
-        ["npm", "run", "--silent", "e2e", "--", *flags],
+        ["npm", "run", "--silent", "e2e", "--", "--reporter=verbose", *flags],
         cwd=WEB,
         env=os.environ | {"CHATTERBOX_URL": stack.url, "CHROMIUM": CHROMIUM} | environment,
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=900,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    sys.stdout.write(done.stdout + done.stderr)  # pytest shows it of a test that fails
+    assert done.returncode == 0
 
 
 def test_the_page_does_what_people_come_for(spoken_stack: Any) -> None:

@@ -2,9 +2,9 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Browser } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launch, screens, spoken, visit } from './browser';
+import { launch, screens, spoken, status, visit, write } from './browser';
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const REFERENCE =
@@ -24,6 +24,17 @@ interface Violation {
   readonly nodes: readonly { readonly html: string }[];
 }
 
+async function violations(page: Page): Promise<readonly string[]> {
+  await page.addScriptTag({ path: AXE });
+  const found = await page.evaluate(async () => {
+    const { axe } = window as unknown as {
+      axe: { run: () => Promise<{ violations: Violation[] }> };
+    };
+    return (await axe.run()).violations;
+  });
+  return found.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
+}
+
 test.each(['light', 'dark'] as const)(
   'keeps the rules of accessibility, %s',
   async (colorScheme) => {
@@ -33,16 +44,13 @@ test.each(['light', 'dark'] as const)(
       await page.goto(screen);
       await page.getByRole('heading', { level: 1 }).waitFor();
       await page.waitForTimeout(300); // what fades in has its contrast then
-      await page.addScriptTag({ path: AXE });
-      const found = await page.evaluate(async () => {
-        const { axe } = window as unknown as {
-          axe: { run: () => Promise<{ violations: Violation[] }> };
-        };
-        return (await axe.run()).violations;
-      });
-      const told = found.map(({ id, nodes }) => `${screen}: ${id}: ${nodes[0]?.html}`);
-      expect(told).toEqual([]);
+      expect(await violations(page), screen).toEqual([]);
     }
+    await page.goto('/');
+    await write(page, REFERENCE);
+    await page.getByTestId('speak').click();
+    await status(page, 'Playing');
+    expect(await violations(page), 'while words are lit').toEqual([]);
     expect(complaints).toEqual([]);
     await context.close();
   },

@@ -90,7 +90,7 @@ test('is usable with the keyboard alone', async () => {
 
 test('goes on without a word when the server that speaks is killed', async () => {
   const { context, page } = await visit(browser);
-  await write(page, LONG.slice(0, 700));
+  await write(page, LONG.slice(0, 400));
   await page.getByTestId('speak').click();
   await status(page, /Playing|Speaking/);
   const busy = (await backends()).find((each) => each.active_streams > 0);
