@@ -15,6 +15,7 @@ from chatterbox.process.status import code_of, internal_error, status_of
 from chatterbox.process.tracing import Span, Tracer
 from server.calls import CallRecord, current_call
 from server.metrics import ServerMetrics
+from server.readable import each_readable, forgiving, readable
 
 OURS = "/chatterbox."  # health and reflection answer for themselves
 BETWEEN_OURSELVES = "chatterbox.worker."  # watched for as long as there is a balancer: no traces
@@ -23,6 +24,7 @@ Context = Any  # grpc.aio's own, whose stub lacks abort_with_status
 Handler = Any  # grpc.RpcMethodHandler, which is generic in the stub only
 Stream = Callable[[Any, Context], AsyncGenerator[Any, None]]
 Unary = Callable[[Any, Context], Awaitable[Any]]
+Read = Callable[[Any], Any]  # a request, or all of them, if they can be read
 
 log = structlog.get_logger("server.calls")
 
@@ -46,26 +48,28 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             return handler
         name = method.removeprefix("/")
         codecs = {
-            "request_deserializer": handler.request_deserializer,
+            "request_deserializer": forgiving(handler.request_deserializer),
             "response_serializer": handler.response_serializer,
         }
+        read = each_readable if handler.request_streaming else readable
         if handler.stream_stream is not None:
-            wrapped = self._stream(name, handler.stream_stream)
+            wrapped = self._stream(name, handler.stream_stream, read)
             return grpc.stream_stream_rpc_method_handler(wrapped, **codecs)
         if handler.unary_stream is not None:
-            wrapped = self._stream(name, handler.unary_stream)
+            wrapped = self._stream(name, handler.unary_stream, read)
             return grpc.unary_stream_rpc_method_handler(wrapped, **codecs)
         if handler.stream_unary is not None:
-            collected = self._unary(name, handler.stream_unary)
+            collected = self._unary(name, handler.stream_unary, read)
             return grpc.stream_unary_rpc_method_handler(collected, **codecs)
         assert handler.unary_unary is not None, "a handler is one of four kinds"
-        return grpc.unary_unary_rpc_method_handler(self._unary(name, handler.unary_unary), **codecs)
+        answered = self._unary(name, handler.unary_unary, read)
+        return grpc.unary_unary_rpc_method_handler(answered, **codecs)
 
-    def _stream(self, method: str, behaviour: Any) -> Stream:
+    def _stream(self, method: str, behaviour: Any, read: Read) -> Stream:
         async def call(request: Any, context: Context) -> AsyncGenerator[Any, None]:
             observed = self._observed(method, context)
             try:
-                async with aclosing(behaviour(request, context)) as responses:
+                async with aclosing(behaviour(read(request), context)) as responses:
                     async for response in responses:
                         await observed.answer()
                         yield response
@@ -76,11 +80,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         return call
 
-    def _unary(self, method: str, behaviour: Any) -> Unary:
+    def _unary(self, method: str, behaviour: Any, read: Read) -> Unary:
         async def call(request: Any, context: Context) -> Any:
             observed = self._observed(method, context)
             try:
-                response = await behaviour(request, context)
+                response = await behaviour(read(request), context)
                 await observed.answer()
             except BaseException as error:
                 await observed.fail(error)

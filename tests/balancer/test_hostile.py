@@ -85,6 +85,22 @@ async def test_the_largest_message_there_may_be_passes(client: Any) -> None:
     assert await client.send(largest) == [largest]
 
 
+async def test_bytes_that_are_no_message_are_held_against_no_model_server(
+    launch_server: Any, balance: Any, connect: Any, refused: Any
+) -> None:
+    async with (
+        launch_server() as first,
+        launch_server() as second,
+        balance(first, second) as balancer,
+        connect(balancer.address) as client,
+    ):
+        for method in ("TextToSpeechService/Synthesize", "VoicesService/GetVoice") * 5:
+            refusal = await refused(client.send(b"\xff\xff\xff", method=f"/chatterbox.v1.{method}"))
+            assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
+        for upstream in balancer.pool.upstreams:
+            assert (upstream.outlier.failures, upstream.outlier.ejections) == (0, 0)
+
+
 class Flood:
     """A script that sends for as long as it is listened to, and counts."""
 

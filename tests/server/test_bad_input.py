@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pool
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 
@@ -14,7 +15,7 @@ from chatterbox.engine.protocol import EngineState
 from chatterbox.engine.sequence import Sequence
 from chatterbox.engine.tone import ToneDevice
 from chatterbox.v1 import synthesis_pb2 as pb
-from server.app import serving
+from server.app import SERVICES, serving
 from server.convert import MAX_FLUSH_ID_CHARACTERS
 from server.settings import load_settings
 
@@ -72,6 +73,13 @@ BAD_TEXTS = [
     ("... !? --", "NOTHING_TO_SPEAK"),
     ("\u200b\u200b", "NOTHING_TO_SPEAK"),
     ("word " * 40_000, "TEXT_TOO_LONG"),
+]
+
+
+METHODS = [
+    f"/{service.full_name}/{method.name}"
+    for service in (descriptor_pool.Default().FindServiceByName(name) for name in SERVICES)
+    for method in service.methods
 ]
 
 
@@ -250,13 +258,14 @@ async def test_a_message_beyond_the_size_limit_is_refused(client: Any) -> None:
     await check_serves(client)
 
 
-async def test_bytes_that_are_no_message_are_refused_and_the_server_goes_on(
-    client: Any, channel: grpc.aio.Channel
+@pytest.mark.parametrize("method", METHODS)
+async def test_bytes_that_are_no_message_are_the_callers_fault(
+    client: Any, channel: grpc.aio.Channel, refusal: Any, method: str
 ) -> None:
-    raw = channel.unary_stream("/chatterbox.v1.TextToSpeechService/Synthesize")
-    with pytest.raises(grpc.aio.AioRpcError):
-        async for _ in raw(b"\xff\xff\xff"):
-            pass
+    seen = await refused(channel.stream_stream(method)(iter([b"\xff\xff\xff"])).read(), refusal)
+
+    assert (seen.code, seen.info.reason) == (INVALID, "UNREADABLE")
+    assert seen.info.metadata["request_id"] == seen.trailing["x-request-id"]
     await check_serves(client)
 
 

@@ -81,8 +81,9 @@ def _check_fit(conditioning: "Conditioning", family: Family) -> None:
         and s3gen.prompt_tokens.shape[1] <= MAX_PROMPT_TOKENS
         and _all_below(s3gen.prompt_tokens.numpy(), family.s3gen.flow.codes),
         "s3gen.prompt_mel": s3gen.prompt_mel.ndim == 3
+        and s3gen.prompt_tokens.ndim == 2
         and s3gen.prompt_mel.shape[::2] == (1, family.s3gen.flow.mel_bins)
-        and 0 <= s3gen.prompt_mel.shape[1] - 2 * s3gen.prompt_tokens.shape[-1] <= MAX_SPARE_FRAMES,
+        and 0 <= s3gen.prompt_mel.shape[1] - 2 * s3gen.prompt_tokens.shape[1] <= MAX_SPARE_FRAMES,
         "s3gen.x_vector": tuple(s3gen.x_vector.shape) == (1, family.s3gen.flow.x_vector),
     }
     fits |= {

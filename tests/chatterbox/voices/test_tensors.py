@@ -77,9 +77,10 @@ def test_what_is_no_reference_is_refused(samples: "np.ndarray[tuple[int, ...], n
 def test_a_tensor_of_another_kind_is_refused() -> None:
     tensors = load(ADA)
     for name in tensors:
-        wrong = tensors | {name: np.zeros((3, 3, 3, 3), np.uint8)}
-        with pytest.raises(CheckpointError):
-            read_conditioning(save(wrong), "tiny")
+        for shape in ((3, 3, 3, 3), (), (1,)):
+            wrong = tensors | {name: np.zeros(shape, np.uint8)}
+            with pytest.raises(CheckpointError):
+                read_conditioning(save(wrong), "tiny")
 
 
 @given(st.binary(max_size=200))
