@@ -138,6 +138,21 @@ async def test_a_text_that_cannot_be_spoken_is_refused(
     await check_serves(client)
 
 
+LONG_WINDED = {"pronunciations": [pb.CustomPronunciation(phrase="a", spoken_as="so it is, " * 12)]}
+
+
+async def test_pronunciations_that_make_a_book_of_a_page_are_refused(
+    client: Any, refusal: Any
+) -> None:
+    whole = client.say("a " * 1_000, **LONG_WINDED)
+    live = client.send(client.config(**LONG_WINDED), client.text("a " * 1_000))
+    for call, field in ((whole, ""), (live, "streaming_config.")):
+        seen = await refused(call, refusal)
+        assert (seen.code, seen.info.reason) == (INVALID, "TOO_MUCH_SPOKEN")
+        assert seen.fields == [f"{field}pronunciations"]
+    await check_serves(client)
+
+
 async def test_a_request_without_input_is_refused(client: Any, refusal: Any) -> None:
     async def nothing() -> None:
         async for _ in client.stub.Synthesize(pb.SynthesizeRequest()):

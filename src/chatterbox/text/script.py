@@ -11,6 +11,9 @@ from chatterbox.text.pronunciation import Lexicon
 from chatterbox.text.segment import LiveSegmenter, is_paragraph_end, is_speakable, pieces
 
 MAX_SILENCE_S = 600.0  # of all pauses that one stream asks for
+# Texts are bounded, and callers metered, by what is written; pronunciations may make more of it.
+MAX_SPOKEN_PER_WRITTEN = 4
+SPARE_CHARACTERS = 1_000  # so that a short text may be all abbreviations
 _SAID_CHARACTERS = 20  # of an utterance, its marks and the space after it are found in these
 
 _SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u061f\u0964][\"'\u201d\u2019\u00bb)\]]*$")
@@ -128,12 +131,14 @@ class LiveScript:
 
 
 class _Pacing:
-    """Puts pauses between utterances, and counts those that were asked for."""
+    """Puts pauses between utterances; counts those that were asked for, and what is spoken."""
 
     def __init__(self, wording: Wording, before: str = "") -> None:
         self.before = before  # the last utterance and the space after it; empty after a pause
         self._wording = wording
         self._silence_s = 0.0
+        self._written_count = 0
+        self._spoken_count = 0
 
     def steps(self, found: list[str]) -> Iterator[Step]:
         """Utterances, given with the white space around them, as they are said."""
@@ -146,6 +151,7 @@ class _Pacing:
                 yield BoundaryPause(boundary.value)
             self.before = written
             spoken = self._wording.lexicon.spoken(written)
+            self._count(written, spoken)
             for piece in pieces(spoken, self._wording.language) if spoken != written else [written]:
                 if text := piece.strip():
                     yield Words(text)
@@ -161,6 +167,18 @@ class _Pacing:
                     reason="TOO_MUCH_SILENCE",
                 )
         return [part]
+
+    def _count(self, written: str, spoken: str) -> None:
+        self._written_count += len(written)
+        self._spoken_count += len(spoken)
+        most = MAX_SPOKEN_PER_WRITTEN * self._written_count + SPARE_CHARACTERS
+        if self._spoken_count > most:
+            raise InvalidRequest(
+                f"the pronunciations make {self._spoken_count} characters of the first "
+                f"{self._written_count}, at most {most} are spoken",
+                field="pronunciations",
+                reason="TOO_MUCH_SPOKEN",
+            )
 
 
 def _boundary(before: str, after: str) -> Boundary:
