@@ -4,9 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chatterbox.errors import ConfigError
+from chatterbox.process.addresses import is_local
 from chatterbox.process.tls import ClientTls, Tls
 from chatterbox.process.tracing import collector_address
 
+# Names that no foreign DNS can make point here (RFC 6761, and ICANN's .internal, by which containers
+# know their host). With any other a page could call its own site and reach us.
+LOOPBACK_HOSTS = ("localhost", "*.localhost", "127.0.0.1", "[::1]", "*.internal")
 LOOPBACK_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 
 
@@ -45,6 +49,14 @@ class EdgeConfig:
             raise ConfigError("TLS to the balancers needs an authority and a name to expect")
         if self.otlp_endpoint and collector_address(self.otlp_endpoint)[2]:
             raise ConfigError("the edge sends its traces by http://, to a collector near it")
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names, without a port, by which clients may know the edge; `*` where that is any."""
+        if not is_local(self.listen):
+            return ("*",)
+        own = self.listen.rpartition(":")[0]
+        return tuple(dict.fromkeys((*LOOPBACK_HOSTS, own)))
 
 
 def host_and_port(address: str) -> tuple[str, int]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from server.stack.edge import EdgeConfig
 from server.stack.envoy_openai import MODELS, SPEECH_PREFIX, with_openai_errors
+from server.stack.envoy_origins import foreign_pages, other_hosts
 from server.stack.envoy_types import CORS, TRANSCODER, disabled, header, typed
 from server.stack.envoy_web import docs_headers, web_routes
 
@@ -24,6 +25,7 @@ _EXPOSED_HEADERS = "grpc-status,grpc-message,grpc-status-details-bin,x-request-i
 def routes(config: EdgeConfig) -> dict[str, Any]:
     """All paths. The first that fits is taken."""
     listed = [
+        *foreign_pages(config),
         *_openai_routes(config),
         {"match": {"prefix": "/v1/"}, "name": "rest", "route": _to_balancers(config)},
         *_grpc_routes(config),
@@ -39,6 +41,7 @@ def routes(config: EdgeConfig) -> dict[str, Any]:
     return {
         "name": "edge",
         "max_direct_response_body_size_bytes": MAX_PAGE_BYTES,
+        "ignore_port_in_host_matching": True,
         # Of the way inside, and no client's business.
         "response_headers_to_remove": [
             "grpc-accept-encoding",
@@ -48,10 +51,11 @@ def routes(config: EdgeConfig) -> dict[str, Any]:
         "virtual_hosts": [
             {
                 "name": "all",
-                "domains": ["*"],
+                "domains": list(config.hosts),
                 "typed_per_filter_config": {CORS: _cors_policy(config)},
                 "routes": listed,
-            }
+            },
+            *other_hosts(config),
         ],
     }
 

@@ -13,7 +13,7 @@ from chatterbox.errors import ConfigError
 from chatterbox.process.tls import ClientTls, Tls
 from server.certificates import make_certificates
 from server.openapi.contract import CONTRACT
-from server.stack.edge import EdgeConfig
+from server.stack.edge import LOOPBACK_HOSTS, EdgeConfig
 from server.stack.envoy import envoy_config, envoy_text, write_envoy_config
 from server.stack.pages import write_pages
 
@@ -140,6 +140,24 @@ def test_steering_and_reflection_are_there_only_when_asked_for(config: EdgeConfi
 
 def test_what_lies_between_our_own_processes_has_no_route(config: EdgeConfig) -> None:
     assert not [text for text in strings(envoy_config(config)) if "chatterbox.worker" in text]
+
+
+@pytest.mark.parametrize(
+    ("listen", "own"), [("127.0.0.1:80", ""), ("127.0.0.2:80", "127.0.0.2"), ("[::1]:80", "")]
+)
+def test_one_for_this_machine_alone_answers_to_its_names(
+    config: EdgeConfig, tmp_path: Path, listen: str, own: str
+) -> None:
+    here = dataclasses.replace(config, listen=listen)
+    assert here.hosts == (*LOOPBACK_HOSTS, *filter(None, [own]))
+    assert not complaints(here, tmp_path)
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:8080"])
+def test_one_for_others_answers_to_any(config: EdgeConfig, tmp_path: Path, listen: str) -> None:
+    there = dataclasses.replace(config, listen=listen)
+    assert there.hosts == ("*",)
+    assert not complaints(there, tmp_path)
 
 
 def test_the_same_settings_give_the_same_text(config: EdgeConfig) -> None:
