@@ -24,6 +24,7 @@ MEDIA_TYPE = "application/zip"
 MAX_ARCHIVE_BYTES = 32 * 1024 * 1024
 MAX_FILE_BYTES = 16 * 1024 * 1024
 MAX_FILES = 16
+_LISTED = b"PK\x01\x02"  # begins each entry of the list of files
 _FIELD = "archive"
 _ENCRYPTED = 0x1  # bit of a member's flags
 _PLAIN_KINDS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -95,14 +96,14 @@ def _checked(voice: Voice, files: Mapping[str, bytes]) -> Unpacked:
 def _read_all(content: bytes) -> dict[str, bytes]:
     if len(content) > MAX_ARCHIVE_BYTES:
         raise _bad(f"it has more than {MAX_ARCHIVE_BYTES} bytes")
+    # Before it is opened, by which the whole list would be read, into many times its size.
+    if content.count(_LISTED) > MAX_FILES:
+        raise _bad(f"it holds more than {MAX_FILES} files")
     allowed = {VOICE_JSON, REFERENCE, CONDITIONING, *map(conditioning_name, FAMILIES)}
     files: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = archive.infolist()
-            if len(members) > MAX_FILES:
-                raise _bad(f"it holds {len(members)} files")
-            for member in members:
+            for member in archive.infolist():
                 if member.filename not in allowed or member.filename in files:
                     raise _bad(f"it holds {member.filename[:80]!r}, which no voice has, or twice")
                 if member.flag_bits & _ENCRYPTED or member.compress_type not in _PLAIN_KINDS:

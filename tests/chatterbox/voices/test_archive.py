@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -175,6 +176,18 @@ def test_what_no_voice_was_exported_to_is_refused(archive: Callable[[], bytes]) 
     with pytest.raises(InvalidRequest) as refusal:
         unpack(archive())
     assert refusal.value.field in ("archive", "voice_id")
+
+
+def test_a_list_of_files_that_is_a_bomb_is_not_read() -> None:
+    content = zipped({f"{number}": b"" for number in range(10_000)})
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidRequest, match="more than 16 files"):
+            unpack(content)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < len(content)
 
 
 TINY_VOICE = Voice(id="mia", display_name="Mia", families=("tiny",), consent_s=CONSENT_S)
