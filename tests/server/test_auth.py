@@ -139,8 +139,10 @@ async def test_a_key_that_is_revoked_is_one_no_more(
 
 
 async def test_health_is_told_to_anybody_but_not_watched_without_bound(
-    channel: grpc.aio.Channel, refused: Any
+    channel: grpc.aio.Channel, make_key: Any, refused: Any
 ) -> None:
+    key, balancer = make_key(max_streams=1), make_key(role=Role.BALANCER)
+    await until_valid(channel, balancer)
     stub = health_pb2_grpc.HealthStub(channel)
     request = health_pb2.HealthCheckRequest()
     assert (await stub.Check(request)).status == health_pb2.HealthCheckResponse.SERVING
@@ -149,8 +151,15 @@ async def test_health_is_told_to_anybody_but_not_watched_without_bound(
     watches = [stub.Watch(request) for _ in range(bound)]
     for watch in watches:
         await watch.read()
-    await refused(stub.Watch(request).read(), grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_REACHED")
-    assert (await stub.Check(request)).status == health_pb2.HealthCheckResponse.SERVING
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    for metadata in ([], bearer("cb_aaaaaaaa_" + "a" * 52)):
+        await refused(stub.Watch(request, metadata=metadata).read(), code, "LIMIT_REACHED")
+        answer = await stub.Check(request, metadata=metadata)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    for each in [key] * 2 + [balancer] * (allowances.MAX_LOOKS + 1):
+        watches.append(stub.Watch(request, metadata=bearer(each)))
+        assert (await watches[-1].read()).status == health_pb2.HealthCheckResponse.SERVING
+    assert (await say(channel, metadata=bearer(key)))[-1].HasField("summary")
     for watch in watches:
         watch.cancel()
 

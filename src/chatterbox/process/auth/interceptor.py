@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import structlog
 
-from chatterbox.errors import ChatterboxError, LimitReached
+from chatterbox.errors import ChatterboxError, LimitReached, Unauthenticated
 from chatterbox.process.auth.allowances import Allowances
 from chatterbox.process.auth.authenticator import Authenticator
 from chatterbox.process.auth.callers import Caller, Limits, Role, is_read_only
@@ -90,13 +90,20 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     async def _admitted(self, method: str, metadata: Iterable[tuple[str, Any]]) -> Caller:
         """Who calls, if they may. Raises Unauthenticated, PermissionDenied or LimitReached."""
         if method in HEALTH:
-            return ANYBODY
+            return await self._asking_for_health(metadata)
         caller = await self._authenticator.caller_of(metadata)
         structlog.contextvars.bind_contextvars(caller=caller.id)  # of the call's own task
         caller.check(method)
         if method in self._meters:
             self._allowances.check_characters(caller)
         return caller
+
+    async def _asking_for_health(self, metadata: Iterable[tuple[str, Any]]) -> Caller:
+        """Whoever is known asks in its own name: strangers must not take a balancer's place."""
+        try:
+            return await self._authenticator.caller_of(metadata)
+        except Unauthenticated:
+            return ANYBODY
 
     def _limited(self, handler: Handler, method: str, caller: Caller) -> Handler:
         """The handler, or one that counts what the caller uses, if that is limited."""
@@ -118,9 +125,9 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def _place(self, method: str, caller: Caller) -> AbstractContextManager[None] | None:
         """What the call takes of the caller's while it lasts; None if that is not counted."""
-        if method in HEALTH and method != WATCH:
-            return nullcontext()
-        if is_read_only(method):
+        if caller is ANYBODY:
+            return self._allowances.stream(caller) if method == WATCH else nullcontext()
+        if method in HEALTH or is_read_only(method):
             return None if caller.role is Role.BALANCER else self._allowances.look(caller)
         return None if caller.limits.max_streams is None else self._allowances.stream(caller)
 
