@@ -1,6 +1,7 @@
 """Resuming: what this server writes behind its responses so that another can go on, and reads.
 
-A state is good for one call, for a while, and only if a server with the same key has made it.
+A state is good for one call, for a while, and only if a server with the same key has made it. It is
+bound to no caller, so where callers are asked it is for the balancer alone, which passes it to nobody.
 Without a key nothing is written and nothing is accepted.
 """
 
@@ -16,6 +17,7 @@ from google.protobuf.message import DecodeError, Message
 
 from chatterbox.errors import ConfigError, InvalidRequest
 from chatterbox.place import SpeechPlace
+from chatterbox.process.auth.callers import current_caller
 from chatterbox.process.resume import GO_ON, RESUME_KEY, WANTED, footer
 from chatterbox.worker.v1 import resume_pb2 as pb
 from server.convert_resume import place_message, place_of
@@ -43,7 +45,9 @@ class Resumption:
         *,
         method: str,
     ) -> None:
-        asked = dict(metadata).get(RESUME_KEY) if key is not None else None
+        caller = current_caller.get()
+        is_inside = caller is None or caller.is_inside
+        asked = dict(metadata).get(RESUME_KEY) if key is not None and is_inside else None
         self.is_wanted = asked in (WANTED, GO_ON)
         self._goes_on = asked == GO_ON
         self._key = key or b""

@@ -16,6 +16,7 @@ from chatterbox.errors import ConfigError
 from chatterbox.process.auth import allowances, interceptor, key_ring
 from chatterbox.process.auth.callers import Role
 from chatterbox.process.logs import configure_logs
+from chatterbox.process.resume import GO_ON, RESUME_KEY, WANTED, split
 from chatterbox.v1 import synthesis_pb2 as pb
 from chatterbox.v1 import voices_service_pb2
 from chatterbox.v1.text_to_speech_service_pb2_grpc import TextToSpeechServiceStub
@@ -339,6 +340,33 @@ async def test_pieces_of_a_live_session_count_as_they_come(
     assert [answer async for answer in call][-1].HasField("summary")  # what has begun is spoken
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
     await refused(say(channel, metadata=bearer(key)), code, "LIMIT_REACHED")
+
+
+async def test_where_a_stream_stands_is_told_to_a_balancer_alone(
+    start: Any, file: Path, make_key: Any, tmp_path: Path
+) -> None:
+    user, balancer = make_key(), make_key(role=Role.BALANCER)
+    resume_key = tmp_path / "resume.key"
+    resume_key.write_text("the key of this installation")
+    request = pb.SynthesizeRequest(input=pb.SynthesisInput(text=TEXT * 5)).SerializeToString()
+    async with (
+        start(keys=file, resume_key_file=resume_key) as running,
+        grpc.aio.insecure_channel(running.address) as channel,
+    ):
+
+        async def answers(key: str, asked: str, sent: bytes) -> list[bytes]:
+            synthesize = channel.stream_stream("/chatterbox.v1.TextToSpeechService/Synthesize")
+            metadata = [*bearer(key), (RESUME_KEY, asked)]
+            return [each async for each in synthesize(iter([sent]), metadata=metadata)]
+
+        plain = await answers(user, WANTED, request)
+        assert [split(each) for each in plain] == [(each, None) for each in plain]
+        told = [split(each)[1] for each in await answers(balancer, WANTED, request)]
+        last = told[-2]
+        assert last is not None
+        goes_on = request + last.written
+        assert len(await answers(user, GO_ON, goes_on)) == len(plain)
+        assert len(await answers(balancer, GO_ON, goes_on)) == 1
 
 
 async def test_no_key_is_in_the_log_and_every_caller_is(

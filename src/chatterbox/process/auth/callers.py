@@ -1,5 +1,6 @@
 """Caller: who has made a call, and what that one may do."""
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,10 +16,11 @@ class Role(StrEnum):
     BALANCER = "balancer"  # watches the load
 
 
+INSIDE = "/chatterbox.worker."  # between balancer and model server
 # What needs more than being known. All other methods are every caller's.
 SPECIAL: dict[str, tuple[Role, ...]] = {
     "/chatterbox.v1.AdminService/": (Role.ADMIN,),
-    "/chatterbox.worker.": (Role.BALANCER, Role.ADMIN),
+    INSIDE: (Role.BALANCER, Role.ADMIN),
 }
 # All that speakers may, besides looking.
 SPEECH = tuple(
@@ -51,6 +53,11 @@ class Caller:
     role: Role
     limits: Limits = NO_LIMITS
 
+    @property
+    def is_inside(self) -> bool:
+        """Whether it may take part in what lies between our own processes."""
+        return self.role in SPECIAL[INSIDE]
+
     def check(self, method: str) -> None:
         """Raises PermissionDenied if it may not call /package.Service/Method."""
         for prefix, roles in SPECIAL.items():
@@ -58,6 +65,10 @@ class Caller:
                 raise PermissionDenied(f"this needs a key of role {roles[0].value}")
         if self.role is Role.SPEAKER and not (method.startswith(SPEECH) or is_read_only(method)):
             raise PermissionDenied("this key may speak and look, and do nothing else")
+
+
+# Set before a handler runs, in the call's own task; None where nobody is asked.
+current_caller: ContextVar[Caller | None] = ContextVar("current_caller", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import structlog
 from chatterbox.errors import ChatterboxError, LimitReached, Unauthenticated
 from chatterbox.process.auth.allowances import Allowances
 from chatterbox.process.auth.authenticator import Authenticator
-from chatterbox.process.auth.callers import Caller, Limits, Role, is_read_only
+from chatterbox.process.auth.callers import Caller, Limits, Role, current_caller, is_read_only
 from chatterbox.process.auth.first_message import FirstMessages
 from chatterbox.process.request_ids import REQUEST_ID_KEY, request_id_of
 from chatterbox.process.status import Status, code_of, status_of
@@ -92,6 +92,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if method in HEALTH:
             return await self._asking_for_health(metadata)
         caller = await self._authenticator.caller_of(metadata)
+        current_caller.set(caller)
         structlog.contextvars.bind_contextvars(caller=caller.id)  # of the call's own task
         caller.check(method)
         if method in self._meters:
