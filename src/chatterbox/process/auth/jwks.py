@@ -1,8 +1,8 @@
 """Jwks: the public keys with which an issuer's tokens are checked."""
 
 import asyncio
+import http.client
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ def _read(source: str, *, is_url: bool) -> PublicKeys:
     """The usable keys by id. Raises ConfigError."""
     try:
         data = _fetched(source) if is_url else _content(Path(source))
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, http.client.HTTPException) as error:
         raise ConfigError(f"cannot read the keys of tokens from {source}: {error}") from None
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{source} is larger than {MAX_BYTES} bytes")

@@ -1,5 +1,6 @@
 """Where the keys of tokens come from, and how often they are asked for."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -93,6 +94,33 @@ async def test_an_issuer_that_is_away_is_believed_for_a_while(
     assert await keys.find("ES256") is not None
     monkeypatch.setattr(module, "BELIEVED_S", -1.0)
     assert await keys.find("ES256") is None
+
+
+async def test_an_answer_that_is_no_http_changes_nothing(
+    web: Web, issuer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.answer = (200, {}, issuer.key_set("ES256").encode())
+    keys = Jwks(web.url)
+    await keys.load()
+    monkeypatch.setattr(module, "REFRESH_S", 0.01)
+    following = asyncio.create_task(keys.follow())
+    try:
+        web.answer = (200, {"transfer-encoding": "chunked"}, b"no length\r\n")
+        await until_asked_again(web)
+        web.answer = (200, {}, issuer.key_set("RS256").encode())
+        await until_asked_again(web)
+        assert not following.done()
+        assert await keys.find("RS256") is not None
+    finally:
+        following.cancel()
+
+
+async def until_asked_again(web: Web) -> None:
+    """Twice, so that the answer to the first was taken."""
+    asked = len(web.asked)
+    async with asyncio.timeout(20):
+        while len(web.asked) < asked + 2:  # noqa: ASYNC110  # it sets no event
+            await asyncio.sleep(0.01)
 
 
 async def test_nobody_is_sent_elsewhere(web: Web, issuer: Any) -> None:
