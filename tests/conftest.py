@@ -1,5 +1,6 @@
 """What every test shares: GPU tests skip without a GPU, slowness is no failure, a collector of spans."""
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 # Timing is measured by benchmarks; a busy machine must not fail a property.
@@ -25,6 +27,19 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # Traces go where a test says, or nowhere.
 for name in [name for name in os.environ if name.startswith("OTEL_")]:
     del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """Let no test inherit where the logs of another went."""
+    loggers = (logging.getLogger(), logging.getLogger("grpc"))
+    levels, handlers = [logger.level for logger in loggers], loggers[0].handlers[:]
+    yield
+    loggers[0].handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

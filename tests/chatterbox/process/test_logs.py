@@ -4,23 +4,12 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Iterator
+import subprocess
+import sys
 
-import pytest
 import structlog
 
 from chatterbox.process.logs import bind_request_id, configure_logs
-
-
-@pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
 
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:
@@ -83,3 +72,18 @@ def test_people_get_text_and_machines_get_json() -> None:
     configure_logs(log_format="auto", stream=piped)  # not a terminal
     structlog.get_logger("ours").info("spoke")
     assert lines(piped)[0]["event"] == "spoke"
+
+
+def test_grpc_logs_no_server_that_is_being_freed() -> None:
+    script = """
+import asyncio, sys, grpc
+from chatterbox.process.logs import configure_logs
+configure_logs(level="debug", log_format="json", stream=sys.stdout)
+async def throw_away():
+    grpc.aio.server().add_insecure_port("127.0.0.1:0")
+for _ in range(5):
+    asyncio.run(throw_away())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert b"asyncio" in done.stdout  # others' debug lines are there
+    assert b"__dealloc__" not in done.stdout
