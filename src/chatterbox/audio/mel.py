@@ -37,6 +37,15 @@ def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(mel < _BREAK_MEL, mel * _LINEAR_HZ_PER_MEL, logarithmic)
 
 
+def _corners(bins: int, low_hz: float, high_hz: float) -> NDArray[np.float64]:
+    return _mel_to_hz(np.linspace(_hz_to_mel(low_hz), _hz_to_mel(high_hz), bins + 2))
+
+
+def slaney_centres(bins: int, low_hz: float, high_hz: float) -> NDArray[np.float64]:
+    """Where the filters of `slaney_filterbank` have their peaks, in Hz: (bins,)."""
+    return _corners(bins, low_hz, high_hz)[1:-1]
+
+
 @functools.cache
 def slaney_filterbank(
     sample_rate_hz: int, n_fft: int, bins: int, low_hz: float, high_hz: float
@@ -46,7 +55,7 @@ def slaney_filterbank(
     M. Slaney, Auditory Toolbox, 1998; the values agree with librosa.filters.mel.
     """
     frequencies = np.linspace(0.0, sample_rate_hz / 2, n_fft // 2 + 1)
-    corners = _mel_to_hz(np.linspace(_hz_to_mel(low_hz), _hz_to_mel(high_hz), bins + 2))
+    corners = _corners(bins, low_hz, high_hz)
     left, centre, right = corners[:-2, None], corners[1:-1, None], corners[2:, None]
     rising = (frequencies - left) / (centre - left)
     falling = (right - frequencies) / (right - centre)

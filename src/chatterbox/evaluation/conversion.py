@@ -1,16 +1,21 @@
 """Conversion: whether the words are kept and the speaker moved.
 
-There are two kinds of sources, for they differ: what the bundled voices say, which the tokenizer has
-never heard but from itself, and the speech of the teacher that the tokenizer was trained on. Neither is
-a recording of a person.
+There are three kinds of sources, for they differ: what the bundled voices say, the speech of the teacher
+that the tokenizer was trained on, and two speakers of the program `flite`, whom nothing here has ever heard.
+Teacher and strangers are left out where they are not installed. None is a recording of a person.
 """
 
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import soundfile
 
 from chatterbox.audio.clip import Clip
 from chatterbox.audio.decode_stream import Damage
@@ -25,6 +30,7 @@ CASES = 20  # of each kind
 _SEED = 1
 _PAIR = ("ada", "ben")
 _TEACHERS_TARGET = "ben"  # ada was made from the teacher's own voice
+_STRANGERS = {"slt": "ben", "rms": "ada"}  # a woman and a man of flite, and whom they become
 
 
 @dataclass(slots=True)
@@ -67,7 +73,9 @@ async def evaluate_conversion(
     }
     reports = []
     own = [case async for case in _of_bundled_voices(synthesizer)]
-    for name, cases in (("bundled voices", own), ("teacher", list(_of_teacher()))):
+    kinds = {"bundled voices": own, "teacher": list(_of_teacher())}
+    kinds |= {f"flite {name}": list(_of_stranger(name)) for name in _STRANGERS}
+    for name, cases in kinds.items():
         report = ConversionReport(name)
         for case in cases:
             converted = await _converted(converter, case)
@@ -94,6 +102,18 @@ def _of_teacher() -> Iterator[_Case]:
     for text in sentences()[:CASES]:
         samples = np.asarray(teacher(text), np.float32).reshape(-1)
         yield _Case(text, Clip(samples, teacher.sample_rate), _TEACHERS_TARGET)
+
+
+def _of_stranger(name: str) -> Iterator[_Case]:
+    flite = shutil.which("flite")
+    if flite is None:
+        return
+    for text in sentences()[:CASES]:
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "said.wav"
+            subprocess.run([flite, "-voice", name, "-t", text, "-o", str(file)], check=True)
+            samples, rate = soundfile.read(file, dtype="float32")
+        yield _Case(text, Clip(samples, rate), _STRANGERS[name])
 
 
 async def _converted(converter: Converter, case: _Case) -> Clip:

@@ -20,6 +20,7 @@ from chatterbox.training import (
     speakers,
     train_finish,
     train_flow,
+    train_hearing,
     train_t3,
     train_tokenizer,
 )
@@ -42,6 +43,7 @@ RUNS = {
     "pitch": Run(steps=2500, learning_rate=1e-3),
     "flow": Run(steps=8000, learning_rate=1e-3),
     "t3": Run(steps=9000, learning_rate=1.2e-3, betas=(0.9, 0.95), warm_up=200, average=0.998),
+    "hearing": Run(steps=10000, learning_rate=6e-4, weight_decay=0.05),
 }
 
 
@@ -105,9 +107,11 @@ TRAININGS: dict[str, Callable[[Path, Run], None]] = {
     "pitch": vocoder.train_pitch,
     "flow": train_flow.train_flow,
     "t3": train_t3.train_t3,
+    "hearing": train_hearing.train_hearing,
 }
 ORDER = (
     "corpus", "render", "features", "tokenizer", "tokens", "pitch", "flow", "t3", "vocoder", "links", "export",
+    "hearing",
 )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ _VOICES = {
 }
 
 
-def _halves(module: nn.Module) -> dict[str, Tensor]:
+def halves(module: nn.Module) -> dict[str, Tensor]:
     tensors = {}
     for name, tensor in module.state_dict().items():
         half = tensor.is_floating_point() and not name.endswith(_EXACT)
@@ -54,9 +54,9 @@ def trained_s3gen(workdir: Path) -> S3Gen:
 def export(workdir: Path, target: Path = ASSETS) -> None:
     """Write weights, symbol table and voices to `target` (a few MB in all)."""
     target.mkdir(parents=True, exist_ok=True)
-    save_file(_halves(averaged_t3(workdir)), target / "t3.safetensors")
-    save_file(_halves(trained_s3gen(workdir)), target / "s3gen.safetensors")
-    save_file(_halves(pretrained_voice_encoder()), target / "ve.safetensors")
+    save_file(halves(averaged_t3(workdir)), target / "t3.safetensors")
+    save_file(halves(trained_s3gen(workdir)), target / "s3gen.safetensors")
+    save_file(halves(pretrained_voice_encoder()), target / "ve.safetensors")
     symbols = json.dumps(list(SYMBOLS), ensure_ascii=False)
     (target / "tokenizer.json").write_text(symbols + "\n", "utf-8")
     speakers = torch.load(workdir / "speakers.pt", weights_only=True)

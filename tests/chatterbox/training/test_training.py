@@ -1,20 +1,33 @@
 """A few steps of every training on made-up speech: the losses fall, and training resumes."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from chatterbox.models.s3tokenizer.config import S3TokenizerConfig
+from chatterbox.models.s3tokenizer.model import S3Tokenizer
 from chatterbox.models.t3.config import T3Config
 from chatterbox.text.phonemes import SYMBOLS
 from chatterbox.training.checkpoints import load
 from chatterbox.training.data import Features, extract, sound_labels, symbol_ids, symbol_samples
-from chatterbox.training.export import export
+from chatterbox.training.export import ASSETS, export
 from chatterbox.training.loop import Run, Task, train
 from chatterbox.training.teacher import FRAME, SAMPLE_RATE, Recordings, Rendering
 from chatterbox.training.train_finish import FinishTask, flow_mels
 from chatterbox.training.train_flow import FlowTask, write_tokens
+from chatterbox.training.train_hearing import (
+    SHARES,
+    HearingTask,
+    Renditions,
+    agreement,
+    bundled_s3gen,
+    replace_tokenizer,
+    varied,
+)
 from chatterbox.training.train_t3 import T3Task, collate, lines_of
 from chatterbox.training.train_tokenizer import HELD_OUT, TokenizerTask
 from chatterbox.training.train_vocoder import PitchTask, VocoderTask
@@ -129,6 +142,50 @@ def test_text_to_tokens_chain_learns_and_exports(workdir: Path, tmp_path: Path) 
     assert all(loss < 100 for loss in losses(workdir / "finish.pt"))
     export(workdir, tmp_path)
     assert sum(file.stat().st_size for file in tmp_path.rglob("*")) < 40e6
+
+
+def renditions(folder: Path) -> Renditions:
+    """Noise that is said to be tokens, the same by everybody."""
+    rng = np.random.default_rng(1)
+    spans = [[100 * i, 100] for i in range(HELD_OUT + 2)]
+    count = 100 * len(spans)
+    (folder / "spans.jsonl").write_text("".join(f"{span}\n" for span in spans))
+    rng.integers(0, 729, count).astype(np.int16).tofile(folder / "tokens.i16")
+    mel = rng.normal(0, 0.3, (4 * count, 128)).astype(np.float16)
+    for name in SHARES:
+        mel.tofile(folder / f"{name}.f16")
+    return Renditions(folder)
+
+
+def test_the_tokenizer_learns_to_hear_the_same_in_others(tmp_path: Path) -> None:
+    said = renditions(tmp_path)
+    task = HearingTask(said, batch=2, length=20)
+    assert agreement(bundled_s3gen().tokenizer, said)["ada"] < 0.05  # it is noise
+    assert_it_learns(task, tmp_path / "hearing.pt")
+
+
+def test_other_rooms_and_speakers_keep_the_speech() -> None:
+    rng = np.random.default_rng(1)
+    mel = np.full((128, 30), -1.0, np.float32)
+    mel[40:50, 10:20] = 1.0  # a band that sounds for a while
+    heard = [varied(mel, rng) for _ in range(50)]
+    assert all(each.shape == mel.shape and np.isfinite(each).all() for each in heard)
+    sounding = [each[:, 12:18].max() > each[:, :8].max() + 0.3 for each in heard]
+    assert sum(sounding) > 40  # of some, the band itself is hidden
+    assert len({each.tobytes() for each in heard}) == 50
+
+
+def test_only_the_tokenizer_is_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "s3gen.safetensors"
+    shutil.copyfile(ASSETS / "s3gen.safetensors", file)
+    before = load_file(file)
+    replace_tokenizer(S3Tokenizer(S3TokenizerConfig.tiny()), file)
+    after = load_file(file)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert before.keys() == after.keys()
+    assert "tokenizer.encoder.conv1.weight" in changed
+    assert all(name.startswith("tokenizer.") for name in changed)
+    assert all(before[name].dtype == after[name].dtype for name in before)
 
 
 def test_rows_say_where_to_look_and_what_comes_next(workdir: Path) -> None:

@@ -31,7 +31,7 @@ class TokenStream:
         device = self._tokenizer.window.device
         wav = torch.from_numpy(stretch.samples).to(device)
         if self._level_dbfs is not None:
-            wav = wav * _gain(wav, self._level_dbfs)
+            wav = wav * level_gain(wav, self._level_dbfs)
         log_mel = self._tokenizer.log_mel(wav[None])
         if stretch.heard_from > 0:
             log_mel = log_mel[..., MARGIN_FRAMES:]
@@ -45,7 +45,7 @@ class TokenStream:
         return tokens[stretch.start - stretch.heard_from : stretch.end - stretch.heard_from]
 
 
-def _gain(wav: Tensor, level_dbfs: float) -> float:
+def level_gain(wav: Tensor, level_dbfs: float) -> float:
     """What brings the speech in (n,) samples to that level."""
     frames = wav[: len(wav) // _LEVEL_FRAME * _LEVEL_FRAME].view(-1, _LEVEL_FRAME)
     level_db = 10 * frames.square().mean(dim=1).clamp(min=1e-12).log10()
