@@ -1,7 +1,8 @@
 """Resuming: what this server writes behind its responses so that another can go on, and reads.
 
 A state is good for one call, for a while, and only if a server with the same key has made it. It is
-bound to no caller, so where callers are asked it is for the balancer alone, which passes it to nobody.
+bound to no caller, so where callers are asked it is for balancers alone (and admins, as whom a balancer may
+call), which pass it to nobody.
 Without a key nothing is written and nothing is accepted.
 """
 

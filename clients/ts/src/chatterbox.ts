@@ -3,16 +3,17 @@
 import { createClient, type Transport } from '@connectrpc/connect';
 import type { ApiKey, Caller, CallOptions } from './call.js';
 import { type Cluster, createCluster } from './cluster.js';
-import { type Conversion, type ConversionSummary, conversionEvents } from './conversion.js';
+import { type Conversion, type ConversionSummary, conversionEvent } from './conversion.js';
 import { type ConvertRequest, convertRequest } from './convert-request.js';
 import type { FileBytes } from './file-bytes.js';
 import { TextToSpeechService } from './gen/chatterbox/v1/text_to_speech_service_pb.js';
 import { VoiceConversionService } from './gen/chatterbox/v1/voice_conversion_service_pb.js';
 import { createModels, type Models } from './models.js';
 import { createRender, type RenderedSpeech, type SoundFormat } from './sound-file.js';
+import { eventsOf } from './sound-messages.js';
 import { SoundStream } from './sound-stream.js';
 import { type SpeakRequest, synthesizeRequest } from './speak-request.js';
-import { type Speech, speechEvents } from './speech.js';
+import { type Speech, speechEvent } from './speech.js';
 import { type ImportVoice, importOverGrpc } from './voice-archive.js';
 import { createVoices, type Voices } from './voices.js';
 import { createDetectWatermark, type WatermarkFinding } from './watermark.js';
@@ -61,14 +62,14 @@ export function chatterboxOver(
       new SoundStream(async function* call(signal) {
         const message = await synthesizeRequest(request);
         const connect = await caller.connectOptions({ ...options, signal });
-        yield* speechEvents(speaking.synthesize(message, connect));
+        yield* eventsOf(speaking.synthesize(message, connect), speechEvent);
       }, options.signal),
     render: createRender(transport, caller),
     convert: (request, options = {}) =>
       new SoundStream<ConversionSummary>(async function* call(signal) {
         const message = await convertRequest(request);
         const connect = await caller.connectOptions({ ...options, signal });
-        yield* conversionEvents(converting.convertRecording(message, connect));
+        yield* eventsOf(converting.convertRecording(message, connect), conversionEvent);
       }, options.signal),
     detectWatermark: createDetectWatermark(transport, caller),
     voices: createVoices(transport, caller, importVoice),

@@ -30,17 +30,8 @@ export type ConversionEvent = SoundEvent<ConversionSummary, never>;
 /** Speech in another voice that is still being computed. */
 export type Conversion = SoundStream<ConversionSummary>;
 
-/** The events in the messages of the server; kinds that this package does not know are skipped. */
-export async function* conversionEvents(
-  messages: AsyncIterable<ConvertVoiceResponse>,
-): AsyncGenerator<ConversionEvent> {
-  for await (const message of messages) {
-    const event = conversionEvent(message);
-    if (event !== undefined) yield event;
-  }
-}
-
-function conversionEvent(message: ConvertVoiceResponse): ConversionEvent | undefined {
+/** What one message says; nothing for kinds that this package does not know. */
+export function conversionEvent(message: ConvertVoiceResponse): ConversionEvent | undefined {
   const { case: kind, value } = message.convertResponse;
   switch (kind) {
     case 'started':

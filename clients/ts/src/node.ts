@@ -4,15 +4,16 @@ import { createClient, type Transport } from '@connectrpc/connect';
 import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import { Caller, type CallOptions } from './call.js';
 import { type Chatterbox, type ChatterboxOptions, chatterboxOver } from './chatterbox.js';
-import { type Conversion, type ConversionSummary, conversionEvents } from './conversion.js';
+import { type Conversion, type ConversionSummary, conversionEvent } from './conversion.js';
 import type { ConversionSettings } from './convert-request.js';
 import { Deferred } from './deferred.js';
 import { TextToSpeechService } from './gen/chatterbox/v1/text_to_speech_service_pb.js';
 import { VoiceConversionService } from './gen/chatterbox/v1/voice_conversion_service_pb.js';
 import { type LiveInput, type LiveSettings, liveRequests } from './live-input.js';
 import { liveSource } from './live-source.js';
+import { eventsOf } from './sound-messages.js';
 import { SoundStream } from './sound-stream.js';
-import { type Speech, speechEvents } from './speech.js';
+import { type Speech, speechEvent } from './speech.js';
 
 const DEFAULT_URL = 'http://127.0.0.1:8080';
 const PING_INTERVAL_MS = 20_000;
@@ -63,7 +64,7 @@ function createSpeakLive(transport: Transport, caller: Caller): NodeChatterbox['
     new SoundStream(async function* call(signal, fail) {
       const requests = liveRequests(settings, inputs, signal, fail);
       const connect = await caller.connectOptions({ ...options, signal });
-      yield* speechEvents(client.streamingSynthesize(requests, connect));
+      yield* eventsOf(client.streamingSynthesize(requests, connect), speechEvent);
     }, options.signal);
 }
 
@@ -75,7 +76,8 @@ function createConvertLive(transport: Transport, caller: Caller): NodeChatterbox
       signal.addEventListener('abort', () => accepted.resolve(), { once: true });
       const requests = liveSource(settings, source, accepted.promise, signal, fail);
       const connect = await caller.connectOptions({ ...options, signal });
-      for await (const event of conversionEvents(client.convertVoice(requests, connect))) {
+      const messages = client.convertVoice(requests, connect);
+      for await (const event of eventsOf(messages, conversionEvent)) {
         if (event.kind === 'started') accepted.resolve();
         yield event;
       }

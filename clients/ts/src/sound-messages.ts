@@ -31,6 +31,17 @@ export function startedOf(
   };
 }
 
+/** The events in the messages of a server; kinds that this package does not know are skipped. */
+export async function* eventsOf<Message, Event>(
+  messages: AsyncIterable<Message>,
+  eventOf: (message: Message) => Event | undefined,
+): AsyncGenerator<Event> {
+  for await (const message of messages) {
+    const event = eventOf(message);
+    if (event !== undefined) yield event;
+  }
+}
+
 export function blockOf({ audioContent, offset, segmentIndex }: WireChunk): SoundBlock {
   return { samples: samplesOf(audioContent), offsetMs: durationMs(offset), segmentIndex };
 }

@@ -44,17 +44,8 @@ export type SpeechEvent = SoundEvent<SpeechSummary, SpeechOnlyEvent>;
 /** Speech that is still being computed. */
 export type Speech = SoundStream<SpeechSummary, SpeechOnlyEvent>;
 
-/** The events in the messages of the server; kinds that this package does not know are skipped. */
-export async function* speechEvents(
-  messages: AsyncIterable<StreamingSynthesizeResponse>,
-): AsyncGenerator<SpeechEvent> {
-  for await (const message of messages) {
-    const event = speechEvent(message);
-    if (event !== undefined) yield event;
-  }
-}
-
-function speechEvent(message: StreamingSynthesizeResponse): SpeechEvent | undefined {
+/** What one message says; nothing for kinds that this package does not know. */
+export function speechEvent(message: StreamingSynthesizeResponse): SpeechEvent | undefined {
   const { case: kind, value } = message.streamingResponse;
   switch (kind) {
     case 'started':

@@ -24,8 +24,6 @@ from chatterbox.synthesis import Synthesizer
 
 _CAPACITY_SHARE = 0.25  # of the run is spent on finding the capacity
 _LEAST_CAPACITY_S = 2.0
-# oneDNN keeps a kernel for each of the last 1,024 shapes; they are all there after some 400 utterances.
-_WARM_UP_SHARE = 1.0  # of the utterances before those that are watched
 _WAITING_PER_SLOT = 4
 _WATCH_S = 0.25
 _RETRY_S = 0.1
@@ -177,8 +175,11 @@ async def _capacity(crowd: Crowd, callers: int, duration_s: float, watch: Watch)
 
 
 async def _speak_all(crowd: Crowd, callers: int, count: int, advance: Advance) -> Watch:
-    """`count` utterances after a warm-up of as many; only the former are watched."""
-    for calls in (max(callers, round(_WARM_UP_SHARE * count)), count):
+    """`count` utterances after a warm-up of as many; only the former are watched.
+
+    oneDNN keeps a kernel for each of the last 1,024 shapes, which are there after some 400 utterances.
+    """
+    for calls in (max(callers, count), count):
         numbers = iter(range(calls))
         async with _watching(advance, 0.5) as watch:
             await crowd.keep_calling(callers, watch, lambda it=numbers: next(it, None) is not None)  # type: ignore[misc]

@@ -9,7 +9,6 @@ hidden (SpecAugment, arXiv:1904.08779).
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +87,8 @@ def write_renditions(workdir: Path) -> None:
         return
     folder.mkdir(exist_ok=True)
     s3gen, recordings = bundled_s3gen(), Recordings(workdir / "ada")
+    library = VoiceLibrary()
+    voices = {name: library.conditioning(name, "tiny").s3gen.x_vector for name in ("ada", "ben")}
     spans, first = [], 0
     files: dict[str, Any] = {name: (folder / f"{name}.f16").open("wb") for name in SHARES}
     with (folder / "tokens.i16").open("wb") as all_tokens:
@@ -96,10 +97,11 @@ def write_renditions(workdir: Path) -> None:
             mel = _log_mel(s3gen, _whole(rendering.samples))
             tokens = s3gen.tokenizer(mel, torch.tensor([mel.shape[-1]]))[0]
             all_tokens.write(tokens[0].numpy().astype(np.int16).tobytes())
-            mels = {
-                name: _log_mel(s3gen, said) for name, said in _said(s3gen, rendering, tokens, i)
-            }
-            for name, rows in ({"teacher": mel} | mels).items():
+            mels = {"teacher": mel, "morph": _log_mel(s3gen, _morphed(rendering, seed=i))}
+            for name, x_vector in voices.items():
+                said = sound(s3gen.mel2wav, mel_from_tokens(s3gen.flow, tokens, x_vector))
+                mels[name] = _log_mel(s3gen, said)
+            for name, rows in mels.items():
                 files[name].write(rows[0].T.numpy().astype(np.float16).tobytes())
             spans.append([first, tokens.shape[1]])
             first += tokens.shape[1]
@@ -108,10 +110,8 @@ def write_renditions(workdir: Path) -> None:
     (folder / "spans.jsonl").write_text("".join(f"{json.dumps(span)}\n" for span in spans))
 
 
-def _said(
-    s3gen: S3Gen, rendering: Rendering, tokens: Tensor, seed: int
-) -> Iterator[tuple[str, NDArray[Any]]]:
-    """What the teacher has said, as samples at 24 kHz by all others, equally long."""
+def _morphed(rendering: Rendering, *, seed: int) -> NDArray[np.float32]:
+    """The same said by somebody else."""
     rng = np.random.default_rng(seed)
     other = morph(
         rendering,
@@ -119,11 +119,7 @@ def _said(
         formants=rng.uniform(*_FORMANTS),
         pitch_range=rng.uniform(*_PITCH_RANGE),
     )
-    yield "morph", _whole(other.samples)
-    voices = VoiceLibrary()
-    for name in ("ada", "ben"):
-        x_vector = voices.conditioning(name, "tiny").s3gen.x_vector
-        yield name, sound(s3gen.mel2wav, mel_from_tokens(s3gen.flow, tokens, x_vector))
+    return _whole(other.samples)
 
 
 def _whole(samples: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 import { FileAudio, Mic } from 'lucide-react';
-import { type DragEvent, useRef, useState } from 'react';
+import { type DragEvent, useState } from 'react';
 import { Button } from '@/components/ui/button';
+import { FileButton } from '@/components/ui/file-button';
 import { m } from '@/messages';
 import { Recorder, type RecordingBrief } from './recorder';
 
@@ -14,10 +15,6 @@ export function RecordingSource({
 }) {
   const [isRecording, setIsRecording] = useState(false);
   const [isDragged, setIsDragged] = useState(false);
-  const picker = useRef<HTMLInputElement>(null);
-  const take = (file: File | undefined): void => {
-    if (file !== undefined) onRecording(file);
-  };
   if (isRecording) {
     return (
       <Recorder brief={brief} onRecording={onRecording} onCancel={() => setIsRecording(false)} />
@@ -26,7 +23,8 @@ export function RecordingSource({
   const drop = (event: DragEvent): void => {
     event.preventDefault();
     setIsDragged(false);
-    take(event.dataTransfer.files[0]);
+    const [file] = event.dataTransfer.files;
+    if (file !== undefined) onRecording(file);
   };
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: dropping is a shortcut for the buttons
@@ -41,18 +39,12 @@ export function RecordingSource({
     >
       <p className="font-medium">{m.recording.drop}</p>
       <div className="flex flex-wrap justify-center gap-2">
-        <input
-          ref={picker}
-          type="file"
+        <FileButton
+          label={m.recording.choose}
           accept="audio/*,.wav,.mp3,.flac,.ogg,.m4a,.webm"
-          aria-label={m.recording.choose}
-          className="hidden"
-          onChange={(event) => take(event.target.files?.[0])}
+          icon={<FileAudio size={16} aria-hidden />}
+          onFile={onRecording}
         />
-        <Button onClick={() => picker.current?.click()}>
-          <FileAudio size={16} aria-hidden />
-          {m.recording.choose}
-        </Button>
         <Button onClick={() => setIsRecording(true)}>
           <Mic size={16} aria-hidden />
           {m.recording.record}

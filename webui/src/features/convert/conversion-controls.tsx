@@ -1,7 +1,7 @@
-import { MicVocal, Square } from 'lucide-react';
+import { MicVocal } from 'lucide-react';
 import { type Playback, usePlayback } from '@/audio/playback';
 import { Figure } from '@/components/figure';
-import { Button } from '@/components/ui/button';
+import { StartStop } from '@/components/start-stop';
 import { VoicePicker } from '@/components/voice-picker';
 import { wait } from '@/lib/format';
 import { m } from '@/messages';
@@ -24,32 +24,17 @@ export function ConversionControls({
   return (
     <div className="grid gap-3 sm:max-lg:grid-cols-[minmax(0,1fr)_12rem] sm:max-lg:items-end">
       <VoicePicker chosen={voice} onChoose={chooseVoice} />
-      {isBusy ? (
-        <Button
-          key="stop"
-          size="large"
-          className="w-full sm:max-lg:h-12"
-          onClick={stop}
-          data-testid="stop"
-        >
-          <Square size={15} aria-hidden fill="currentColor" />
-          {m.speak.stop}
-        </Button>
-      ) : (
-        <Button
-          key="convert"
-          size="large"
-          look="primary"
-          className="w-full sm:max-lg:h-12"
-          disabled={!canConvert}
-          onClick={onConvert}
-          data-testid="convert"
-          aria-keyshortcuts="Control+Enter"
-        >
-          <MicVocal size={18} aria-hidden />
-          {m.convert.convert}
-        </Button>
-      )}
+      <StartStop
+        testId="convert"
+        isBusy={isBusy}
+        canStart={canConvert}
+        className="w-full sm:max-lg:h-12"
+        onStart={onConvert}
+        onStop={stop}
+      >
+        <MicVocal size={18} aria-hidden />
+        {m.convert.convert}
+      </StartStop>
       <p role="status" data-testid="status" className="text-sm font-medium sm:max-lg:text-right">
         {conversion.state === 'empty' && !canConvert
           ? m.convert.noSource

@@ -2,6 +2,7 @@
 
 import { chatterboxErrorOf, isChatterboxError } from '@chatterbox/client';
 import { create } from 'zustand';
+import { onFirstSound } from '@/audio/first-sound';
 import { Peaks } from '@/audio/peaks';
 import { isPlaying, type Playback, play, stopPlayback, usePlayback } from '@/audio/playback';
 import { Tape } from '@/audio/tape';
@@ -69,7 +70,8 @@ export async function convert(recording: Blob, voice: string): Promise<void> {
   const conversion = chatterbox().convert(request, { signal: controller.signal });
   const tape = new Tape(conversion.format);
   useConversion.setState({ ...NONE, id, tape, state: 'waiting' });
-  watchFirstSound(id, performance.now());
+  const pressedAt = performance.now();
+  onFirstSound(id, () => change(id, { firstSoundMs: performance.now() - pressedAt }));
   void forget('result');
   void hear();
   try {
@@ -150,13 +152,4 @@ async function finish(id: string, tape: Tape): Promise<void> {
   change(id, { sound });
   const { state, voice = '' } = useConversion.getState();
   if (isCurrent(id) && state === 'complete') await keep('result', { voice, sound });
-}
-
-/** The moment at which the first sample leaves the speaker. */
-function watchFirstSound(id: string, pressedAt: number): void {
-  const unwatch = usePlayback.subscribe(({ trackId, phase }) => {
-    if (trackId === id && phase !== 'playing') return;
-    unwatch();
-    if (trackId === id) change(id, { firstSoundMs: performance.now() - pressedAt });
-  });
 }

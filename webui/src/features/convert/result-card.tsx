@@ -7,6 +7,7 @@ import { saveFile } from '@/lib/save-file';
 import { m } from '@/messages';
 import { hear, isUnderWay, useConversion } from './conversion';
 import { SoundPlayer } from './sound-player';
+import { TitledCard } from './titled-card';
 
 /** What a conversion makes of the source: heard while it comes, and kept as a file. */
 export function ResultCard({
@@ -28,13 +29,7 @@ export function ResultCard({
     saveFile(`${stem}.wav`, new Blob([encodeWav(sound)], { type: 'audio/wav' }));
   };
   return (
-    <section aria-labelledby="result-title" className="flex h-full flex-col gap-3">
-      <div className="flex items-baseline gap-3">
-        <h2 id="result-title" className="text-lg font-semibold">
-          {m.convert.result}
-        </h2>
-        <p className="min-w-0 truncate text-sm text-muted">{voiceName}</p>
-      </div>
+    <TitledCard title={m.convert.result} note={voiceName}>
       <SoundPlayer
         name={m.convert.result}
         trackId={id}
@@ -49,6 +44,6 @@ export function ResultCard({
         }
         onPlay={(startMs) => void hear(startMs)}
       />
-    </section>
+    </TitledCard>
   );
 }

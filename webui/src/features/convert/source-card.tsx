@@ -7,6 +7,7 @@ import { complain } from '@/components/ui/toast';
 import { m } from '@/messages';
 import { SoundPlayer } from './sound-player';
 import { isSmallEnough, type ReadySource, type Source } from './source-store';
+import { TitledCard } from './titled-card';
 
 const TRACK = 'convert-source';
 const BRIEF = { leastMs: 500, mostMs: 120_000 };
@@ -22,15 +23,10 @@ export function SourceCard({
   readonly onDrop: () => void;
 }) {
   return (
-    <section aria-labelledby="source-title" className="flex h-full flex-col gap-3">
-      <div className="flex items-baseline gap-3">
-        <h2 id="source-title" className="text-lg font-semibold">
-          {m.convert.source}
-        </h2>
-        {source.kind !== 'none' && (
-          <p className="min-w-0 truncate text-sm text-muted">{source.file.name}</p>
-        )}
-      </div>
+    <TitledCard
+      title={m.convert.source}
+      note={source.kind === 'none' ? undefined : source.file.name}
+    >
       {source.kind === 'none' && <RecordingSource brief={BRIEF} onRecording={onTake} />}
       {source.kind === 'reading' && <Notice tone="info" title={m.convert.reading} />}
       {source.kind === 'ready' && (
@@ -43,7 +39,7 @@ export function SourceCard({
           }
         />
       )}
-    </section>
+    </TitledCard>
   );
 }
 

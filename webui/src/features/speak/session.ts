@@ -11,6 +11,7 @@ import {
   type WordTiming,
 } from '@chatterbox/client';
 import { create } from 'zustand';
+import { onFirstSound } from '@/audio/first-sound';
 import { Peaks } from '@/audio/peaks';
 import { play, stopPlayback, usePlayback } from '@/audio/playback';
 import { newId } from '@/lib/id';
@@ -75,7 +76,11 @@ export async function speak(
   const id = newId();
   const expectedMs = estimatedMs(text, settings.speakingRate);
   useSession.setState({ ...NONE, id, state: 'waiting', text, expectedMs });
-  const unwatch = watchFirstSound(id, pressedAt);
+  const unwatch = onFirstSound(id, () => {
+    const firstSoundMs = performance.now() - pressedAt;
+    if (isCurrent(id)) useSession.setState({ firstSoundMs });
+    void changeEntry(id, { firstSoundMs });
+  });
   const blocks: Int16Array[] = [];
   const { signal } = controller;
   const wordTimings = model?.hasWordTimings ?? false;
@@ -162,18 +167,6 @@ function isCurrent(id: string): boolean {
 function finish(id: string, state: SessionState, about: Partial<Session>): void {
   if (!isCurrent(id) || useSession.getState().state === 'failed') return;
   useSession.setState({ state, ...about, ...(state === 'stopped' ? { error: undefined } : {}) });
-}
-
-/** The moment at which the first sample of this session leaves the speaker. */
-function watchFirstSound(id: string, pressedAt: number): () => void {
-  const unwatch = usePlayback.subscribe(({ trackId, phase }) => {
-    if (trackId !== id || phase !== 'playing') return;
-    unwatch();
-    const firstSoundMs = performance.now() - pressedAt;
-    if (isCurrent(id)) useSession.setState({ firstSoundMs });
-    void changeEntry(id, { firstSoundMs });
-  });
-  return unwatch;
 }
 
 async function keepBegin(id: string, text: string, settings: SpeechSettings): Promise<void> {

@@ -1,9 +1,10 @@
 import type { Model } from '@chatterbox/client';
-import { Pause, Play, Square, Volume2 } from 'lucide-react';
+import { Pause, Play, Volume2 } from 'lucide-react';
 import { useEffect, useRef } from 'react';
 import { isPlaying, pause, positionMs, resume, usePlayback } from '@/audio/playback';
 import { Waveform } from '@/audio/waveform';
 import { Figure } from '@/components/figure';
+import { StartStop } from '@/components/start-stop';
 import { Button, IconButton } from '@/components/ui/button';
 import { ErrorNotice, Notice } from '@/components/ui/notice';
 import { clock, wait } from '@/lib/format';
@@ -40,26 +41,17 @@ export function TransportBar({ model }: { readonly model: Model | undefined }) {
       className="rounded-2xl border border-line bg-surface p-3 sm:p-4"
     >
       <div className="flex items-center gap-3">
-        {isBusy ? (
-          <Button key="stop" size="large" className="w-32" onClick={stop} data-testid="stop">
-            <Square size={15} aria-hidden fill="currentColor" />
-            {m.speak.stop}
-          </Button>
-        ) : (
-          <Button
-            key="speak"
-            size="large"
-            look="primary"
-            className="w-32"
-            disabled={!canSpeak}
-            onClick={start}
-            data-testid="speak"
-            aria-keyshortcuts="Control+Enter"
-          >
-            <Volume2 size={18} aria-hidden />
-            {m.speak.speak}
-          </Button>
-        )}
+        <StartStop
+          testId="speak"
+          isBusy={isBusy}
+          canStart={canSpeak}
+          className="w-32"
+          onStart={start}
+          onStop={stop}
+        >
+          <Volume2 size={18} aria-hidden />
+          {m.speak.speak}
+        </StartStop>
         <PlayPause session={session} isMine={isMine} />
         <Waveform
           label={m.speak.waveform}

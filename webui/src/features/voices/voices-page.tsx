@@ -1,11 +1,12 @@
 import { chatterboxErrorOf, type Voice } from '@chatterbox/client';
 import { Import, Plus, Search } from 'lucide-react';
-import { useRef, useState } from 'react';
+import { useState } from 'react';
 import { DropArea } from '@/components/drop-area';
 import { Button } from '@/components/ui/button';
 import { Confirm } from '@/components/ui/confirm';
 import { Empty } from '@/components/ui/empty';
 import { BOX } from '@/components/ui/field';
+import { FileButton } from '@/components/ui/file-button';
 import { ErrorNotice } from '@/components/ui/notice';
 import { PageHeader } from '@/components/ui/page';
 import { complain, say } from '@/components/ui/toast';
@@ -30,7 +31,6 @@ export default function VoicesPage() {
   const { data: voices, error, isPending, refetch } = useVoices();
   const [sought, setSought] = useState('');
   const [shown, setShown] = useState<Shown | undefined>();
-  const picker = useRef<HTMLInputElement>(null);
   const found = voices?.filter((voice) => matches(voice, sought)) ?? [];
   const close = (): void => setShown(undefined);
 
@@ -45,22 +45,12 @@ export default function VoicesPage() {
         intro={voices === undefined ? ' ' : m.voices.count(voices.length)}
         actions={
           <>
-            <input
-              ref={picker}
-              type="file"
+            <FileButton
+              label={m.voices.import}
               accept=".zip,application/zip"
-              aria-label={m.voices.import}
-              className="hidden"
-              onChange={(event) => {
-                const [file] = event.target.files ?? [];
-                if (file !== undefined) take(file);
-                event.target.value = '';
-              }}
+              icon={<Import size={16} aria-hidden />}
+              onFile={take}
             />
-            <Button onClick={() => picker.current?.click()}>
-              <Import size={16} aria-hidden />
-              {m.voices.import}
-            </Button>
             <Button look="primary" onClick={() => setShown({ kind: 'clone' })}>
               <Plus size={16} aria-hidden />
               {m.voices.create}
