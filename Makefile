@@ -9,7 +9,7 @@ CLIENT_PACKAGES := $(CLIENT)/node_modules/.package-lock.json
 WEB := webui
 WEB_PACKAGES := $(WEB)/node_modules/.package-lock.json
 WEB_SOURCES := $(shell find $(WEB)/src $(WEB)/public $(WEB)/index.html $(CLIENT)/src -type f 2> /dev/null)
-HAS_NODE := command -v npm > /dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20)'
+HAS_NODE := command -v npm > /dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 # Spinning OpenMP threads collapse on a busy machine; sleeping at once costs each small operation
@@ -19,7 +19,7 @@ export GOMP_SPINCOUNT ?= 1000
 
 .DEFAULT_GOAL := help
 .PHONY: help run say setup test test-gpu check lint types imports fix protos protos-check evaluate clean \
-	client client-test client-check client-generate web web-check
+	client client-test client-check client-generate web web-check has-node
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -28,6 +28,9 @@ run: $(VENV)/.serve ## install what is missing and run the whole stack until Ctr
 	@if $(HAS_NODE); then $(MAKE) --no-print-directory web || echo "The web page could not be built; everything else runs"; \
 	else echo "Without a web page: building it needs Node 20 or newer, with npm"; fi
 	@$(BIN)/chatterbox up
+
+has-node: # whether the web page and its client can be built here
+	@$(HAS_NODE)
 
 web: $(WEB)/dist/index.html ## build the web page, which `make run` serves
 

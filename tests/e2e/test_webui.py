@@ -46,6 +46,12 @@ def built() -> Path:
     return WEB / "dist"
 
 
+@pytest.mark.usefixtures("built")
+def test_make_run_builds_the_page_where_it_can_be_built() -> None:
+    asked = subprocess.run(["make", "--silent", "has-node"], cwd=ROOT, timeout=60, check=False)
+    assert asked.returncode == 0
+
+
 @pytest.fixture
 def spoken_stack(built: Path, start_stack: Any, tmp_path: Path) -> Iterator[Any]:
     with start_stack(
