@@ -5,6 +5,7 @@ import { backends, launch, processWith, status, streams, until, visit, write } f
 const SENTENCE = 'The page speaks this sentence and plays it while it comes.';
 const LIT = 'Early today “the market” was still empty — only [pause:300ms] one baker sang.';
 const LIT_WORDS = 'Early today the market was still empty only one baker sang'.split(' ');
+const NO_GUIDANCE = `!${'\0'.repeat(8)}`; // `cfg_weight`, field 4, a double
 const LONG = 'This sentence is one of many, and nobody hears it to its end. '.repeat(30);
 
 let browser: Browser;
@@ -61,6 +62,29 @@ test('lights each word while it is heard, and again from the history', async () 
   await page.getByTestId('speak').waitFor();
   expectInOrder(await litWords(page), LIT_WORDS.slice(LIT_WORDS.indexOf('market')));
   expect(complaints).toEqual([]);
+  await context.close();
+});
+
+test('speaks as the settings say, pressed before the models are known', async () => {
+  const { context, page } = await visit(browser);
+  await page.getByRole('slider', { name: 'Guidance' }).press('Home');
+  await page.route('**/*.ModelsService/ListModels', async (route) => {
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await route.continue();
+  });
+  await page.reload();
+  await write(page, LIT);
+  await watchLight(page);
+  const asked = page.waitForRequest('**/*.TextToSpeechService/Synthesize');
+  await page.getByTestId('speak').click();
+  expect((await asked).postDataBuffer()?.toString('latin1')).toContain(NO_GUIDANCE);
+  await status(page, 'Done');
+  expectInOrder(await litWords(page), LIT_WORDS);
+
+  await page.reload();
+  await page.getByTestId('speak').click();
+  await page.getByTestId('stop').click(); // while it waits
+  await status(page, 'Stopped');
   await context.close();
 });
 

@@ -33,7 +33,11 @@ export const usePlayback = create<Playback>(() => SILENT);
 let opened: { readonly prebufferMs: number; readonly player: Promise<PcmPlayer> } | undefined;
 let ready: PcmPlayer | undefined;
 
-/** The player; call it first in a click handler. */
+/** Browsers let sound out only for a click: call it there, where `play` comes later. */
+export function openPlayer(): void {
+  playerOf().catch(() => undefined); // `play` will tell
+}
+
 async function playerOf(): Promise<PcmPlayer> {
   const { prebufferMs } = useSettings.getState();
   if (opened?.prebufferMs !== prebufferMs) {

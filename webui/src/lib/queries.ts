@@ -1,7 +1,7 @@
 /** What the server tells, cached and shared by the screens. */
 
-import { chatterboxErrorOf } from '@chatterbox/client';
-import { QueryClient, useQuery } from '@tanstack/react-query';
+import { chatterboxErrorOf, type Model } from '@chatterbox/client';
+import { QueryClient, queryOptions, useQuery } from '@tanstack/react-query';
 import { chatterbox } from './rpc';
 import { useSettings } from './settings-store';
 
@@ -13,12 +13,19 @@ function mayRetry(count: number, reason: unknown): boolean {
 
 export const queryClient = new QueryClient({
   defaultOptions: {
-    queries: { retry: mayRetry, retryDelay: (count) => 300 * 2 ** count, staleTime: 10_000 },
+    queries: {
+      retry: mayRetry,
+      retryDelay: (count) => 300 * 2 ** count,
+      staleTime: 10_000,
+      networkMode: 'always', // the server may be on this very machine
+    },
   },
 });
 
 /** Which server, and as whom: answers to one are not those of another. */
-function useAccess(): readonly [string, string] {
+type Access = readonly [address: string, apiKey: string];
+
+function useAccess(): Access {
   const address = useSettings((settings) => settings.address);
   const apiKey = useSettings((settings) => settings.apiKey);
   return [address, apiKey];
@@ -31,11 +38,21 @@ export function useVoices() {
   });
 }
 
-export function useModels() {
-  return useQuery({
-    queryKey: ['models', ...useAccess()],
+function modelsFor(access: Access) {
+  return queryOptions({
+    queryKey: ['models', ...access],
     queryFn: ({ signal }) => chatterbox().models.list({ signal }),
   });
+}
+
+export function useModels() {
+  return useQuery(modelsFor(useAccess()));
+}
+
+/** The models, at once where a screen knows them already. */
+export async function loadModels(): Promise<readonly Model[]> {
+  const { address, apiKey } = useSettings.getState();
+  return await queryClient.ensureQueryData(modelsFor([address, apiKey]));
 }
 
 const CALM_MS = 5_000;
@@ -55,7 +72,6 @@ export function useConnection(): Connection {
     retry: false,
     staleTime: 0,
     refetchOnReconnect: true,
-    networkMode: 'always',
     refetchInterval: (query) => (query.state.status === 'error' ? ANXIOUS_MS : CALM_MS),
   });
   if (error) {

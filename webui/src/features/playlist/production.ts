@@ -4,6 +4,7 @@ import { chatterboxErrorOf, durationOfPcmMs } from '@chatterbox/client';
 import { create } from 'zustand';
 import { Peaks } from '@/audio/peaks';
 import { explain } from '@/lib/explain';
+import { loadModels } from '@/lib/queries';
 import { chatterbox } from '@/lib/rpc';
 import { keepSound } from '@/speech/sounds';
 import { modelOf, type SpeechSettings, speakRequest } from '@/speech/speech-settings';
@@ -90,8 +91,7 @@ async function make(id: string, signal: AbortSignal): Promise<void> {
 }
 
 async function makeOnce(take: Take, settings: SpeechSettings, signal: AbortSignal): Promise<void> {
-  const models = await chatterbox().models.list({ signal });
-  const request = speakRequest(take.text, settings, modelOf(models, settings));
+  const request = speakRequest(take.text, settings, modelOf(await loadModels(), settings));
   const { samples, sampleRateHz, started } = await chatterbox()
     .speak(request, { signal })
     .collect();

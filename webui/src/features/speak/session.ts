@@ -3,7 +3,6 @@
 import {
   chatterboxErrorOf,
   joinSamples,
-  type Model,
   type Samples,
   type Speech,
   type SpeechSummary,
@@ -13,11 +12,12 @@ import {
 import { create } from 'zustand';
 import { onFirstSound } from '@/audio/first-sound';
 import { Peaks } from '@/audio/peaks';
-import { play, stopPlayback, usePlayback } from '@/audio/playback';
+import { openPlayer, play, stopPlayback, usePlayback } from '@/audio/playback';
 import { newId } from '@/lib/id';
+import { loadModels } from '@/lib/queries';
 import { chatterbox } from '@/lib/rpc';
 import { loadSound, type Sound } from '@/speech/sounds';
-import { estimatedMs, type SpeechSettings, speakRequest } from '@/speech/speech-settings';
+import { estimatedMs, modelOf, type SpeechSettings, speakRequest } from '@/speech/speech-settings';
 import { changeSpeech } from '@/speech/speech-store';
 import { addEntry, changeEntry, findEntry, type HistoryEntry } from './history-store';
 
@@ -64,11 +64,7 @@ export function isUnderWay({ state }: Session): boolean {
 }
 
 /** Speaks a text and keeps it; never throws: errors are in the session. */
-export async function speak(
-  text: string,
-  settings: SpeechSettings,
-  model: Model | undefined,
-): Promise<void> {
+export async function speak(text: string, settings: SpeechSettings): Promise<void> {
   stop();
   const pressedAt = performance.now();
   const controller = new AbortController();
@@ -76,13 +72,20 @@ export async function speak(
   const id = newId();
   const expectedMs = estimatedMs(text, settings.speakingRate);
   useSession.setState({ ...NONE, id, state: 'waiting', text, expectedMs });
+  openPlayer(); // while this is still the click
+  const { signal } = controller;
+  // What the settings mean depends on the model, which a page just opened does not know yet.
+  const models = await Promise.race([loadModels(), abortOf(signal)]).catch((error: unknown) => {
+    finish(id, signal.aborted ? 'stopped' : 'failed', signal.aborted ? {} : { error });
+  });
+  if (models === undefined) return;
+  const model = modelOf(models, settings);
   const unwatch = onFirstSound(id, () => {
     const firstSoundMs = performance.now() - pressedAt;
     if (isCurrent(id)) useSession.setState({ firstSoundMs });
     void changeEntry(id, { firstSoundMs });
   });
   const blocks: Int16Array[] = [];
-  const { signal } = controller;
   const wordTimings = model?.hasWordTimings ?? false;
   const request = { ...speakRequest(text, settings, model), wordTimings };
   const speech = chatterbox().speak(request, { signal });
@@ -158,6 +161,12 @@ function sessionOf(entry: HistoryEntry, { samples, sampleRateHz, words }: Sound)
     firstSoundMs: entry.firstSoundMs,
     realTimeFactor: entry.realTimeFactor,
   };
+}
+
+async function abortOf(signal: AbortSignal): Promise<never> {
+  return await new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', reject, { once: true });
+  });
 }
 
 function isCurrent(id: string): boolean {

@@ -36,7 +36,7 @@ export default function SpeakPage() {
         event.preventDefault();
         const { text, settings: now } = useSpeechStore.getState();
         if (isBusy) stop();
-        else if (text.trim() !== '') void speak(text, now, model);
+        else if (text.trim() !== '') void speak(text, now);
       } else if (event.key === 'Escape' && isBusy && !event.defaultPrevented) {
         stop();
       } else if (isCommand && event.shiftKey && event.code === 'Space') {
@@ -47,7 +47,7 @@ export default function SpeakPage() {
     };
     window.addEventListener('keydown', press);
     return () => window.removeEventListener('keydown', press);
-  }, [model]);
+  }, []);
 
   return (
     <>
@@ -63,7 +63,7 @@ export default function SpeakPage() {
       <div className="grid gap-5 lg:grid-cols-[minmax(0,1fr)_19rem]">
         <div className="min-w-0 space-y-4">
           <Composer model={model} />
-          <TransportBar model={model} />
+          <TransportBar />
         </div>
         <aside
           aria-label={m.screens.settings}

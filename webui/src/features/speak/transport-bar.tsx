@@ -1,4 +1,3 @@
-import type { Model } from '@chatterbox/client';
 import { Pause, Play, Volume2 } from 'lucide-react';
 import { useEffect, useRef } from 'react';
 import { isPlaying, pause, positionMs, resume, usePlayback } from '@/audio/playback';
@@ -16,7 +15,7 @@ import { isUnderWay, replay, type Session, speak, stop, useSession } from './ses
 import { SpokenText } from './spoken-text';
 
 /** Speak, stop, and what is heard meanwhile. */
-export function TransportBar({ model }: { readonly model: Model | undefined }) {
+export function TransportBar() {
   const session = useSession();
   const playback = usePlayback();
   const canSpeak = useSpeechStore(
@@ -27,7 +26,7 @@ export function TransportBar({ model }: { readonly model: Model | undefined }) {
   const isBusy = isUnderWay(session) || isHeard;
   const start = (): void => {
     const { text, settings } = useSpeechStore.getState();
-    void speak(text, settings, model);
+    void speak(text, settings);
   };
   const isComplete =
     session.peaks !== undefined && !isUnderWay(session) && session.state !== 'empty';
