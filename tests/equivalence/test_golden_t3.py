@@ -12,6 +12,8 @@ from torch import Tensor
 from chatterbox.engine.sampler import History, SamplingTable, guide, process
 from chatterbox.models.checkpoint import T3_DROPPED, T3_NAMES, load_strict, without_storage
 from chatterbox.models.conditioning import T3Conditioning
+from chatterbox.models.kernels.attention import KernelStepping, has_kernel
+from chatterbox.models.layers.transformer import Memory
 from chatterbox.models.t3.cache import KVCache, Reading, Stepping, plan_runs
 from chatterbox.models.t3.config import T3Config
 from chatterbox.models.t3.model import T3
@@ -128,7 +130,7 @@ def test_the_form_for_inference_decodes_as_the_reference(subject: Subject, golde
     t3 = deepcopy(subject.t3)
     convert_t3(t3, "fp32")
     fast = subject._replace(t3=t3)
-    decoder = Decoder(fast, fast.prefix())
+    decoder = Decoder(fast, fast.prefix(), fast=True)
     golden.check(subject.name, "prefill.last_logits", decoder.logits)
     steps = [decoder.step(int(token)) for token in subject.tensors["forced_tokens"]]
 
@@ -169,12 +171,14 @@ def test_tokens_drawn_with_torch_start_as_the_reference_s(subject: Subject) -> N
 class Decoder:
     """Feeds one token after another, with the cache; `logits` are those of the latest position."""
 
-    def __init__(self, subject: Subject, prefix: Tensor) -> None:
+    def __init__(self, subject: Subject, prefix: Tensor, *, fast: bool = False) -> None:
+        """`fast`: with our own kernel, where this machine has it."""
         self.t3 = subject.t3
         self.rows, self.length = prefix.shape[:2]
         self.spoken = 0
         self.cache = KVCache(self.t3.config, rows=self.rows, max_length=self.length + 32)
         self.addresses = self.cache.addresses(range(self.rows))
+        self.fast = fast and has_kernel(self.cache)
         positions = torch.arange(self.length).expand(self.rows, -1)
         memory = Reading(self.cache, slice(0, self.rows), slice(0, self.length))
         self.logits = self.t3(prefix, positions, memory)
@@ -186,7 +190,9 @@ class Decoder:
         positions = torch.full((self.rows, 1), self.length)
         self.length += 1
         runs = plan_runs(range(self.rows), [self.length] * self.rows)
-        memory = Stepping(self.cache, runs, self.addresses, positions)
+        memory: Memory = Stepping(self.cache, runs, self.addresses, positions)
+        if self.fast:
+            memory = KernelStepping(self.cache, runs)
         self.logits = self.t3(embeds, positions, memory)
         return self.logits
 

@@ -13,7 +13,9 @@ from torch import Tensor
 from chatterbox.engine import sampler
 from chatterbox.engine.batch import Batch, Slots
 from chatterbox.engine.gaze import Gaze
-from chatterbox.models.t3.cache import KVCache, Run, Stepping
+from chatterbox.models.kernels.attention import KernelStepping, has_kernel
+from chatterbox.models.layers.transformer import Memory
+from chatterbox.models.t3.cache import KVCache, Run, Stepping, Watch
 from chatterbox.models.t3.model import T3
 
 
@@ -35,6 +37,8 @@ class DecodeStep:
         self.slots = slots
         self._gaze = gaze
         self._narrow = narrow
+        # A recording has the runs of its shapes only, and they are not even.
+        self._has_kernel = narrow and has_kernel(cache)
         self._stop = config.stop_speech
         self._vocabulary = speakable(config.speech_codes, config.stop_speech)
         ids = torch.arange(self._vocabulary, device=slots.tokens.device)
@@ -50,10 +54,17 @@ class DecodeStep:
         watch = None
         if self._gaze is not None and batch.watched:
             watch = functools.partial(self._gaze.note, batch=batch, drawn=drawn)
-        memory = Stepping(self.cache, runs, batch.addresses, positions, watch)
+        memory = self._memory(runs, batch.addresses, positions, watch)
         logits = self.t3(embeds[batch.owners], positions, memory)
         slots.lengths[batch.slots] = lengths + self._going(batch)
         return self.draw(batch, logits)
+
+    def _memory(
+        self, runs: Several[Run], addresses: Tensor, positions: Tensor, watch: Watch | None
+    ) -> Memory:
+        if self._has_kernel:
+            return KernelStepping(self.cache, runs, watch)
+        return Stepping(self.cache, runs, addresses, positions, watch)
 
     def draw(self, batch: Batch, logits: Tensor) -> Tensor:
         """(rows, vocabulary) scores -> (slots,) tokens, noted in the slots."""

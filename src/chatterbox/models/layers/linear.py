@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from chatterbox.errors import ConfigError
+from chatterbox.models.kernels.int8 import KernelInt8Linear, has_kernel
 from chatterbox.models.layers.quantized import Int8Linear
 from chatterbox.models.precision import Precision
 
@@ -106,7 +107,7 @@ def packed(linear: nn.Linear, precision: Precision) -> nn.Module:
     if precision == "fp16":
         return HalfWeightLinear(linear)
     if precision == "int8":
-        return Int8Linear(linear)
+        return KernelInt8Linear(linear) if has_kernel(linear) else Int8Linear(linear)
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return linear
     return BlockedLinear(linear, DTYPES[precision])

@@ -31,7 +31,7 @@ class Int8Linear(nn.Module):
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         weight = linear.weight.detach().float()
-        scales = weight.abs().amax(dim=1).clamp(min=_SMALLEST_SCALE) / _LARGEST
+        scales = row_scales(weight)
         choose_integer_kernels()
         with warnings.catch_warnings():
             # torch means to drop its quantized tensors. oneDNN's qlinear ops, which take plain
@@ -49,6 +49,11 @@ class Int8Linear(nn.Module):
             x / scale, 1 / _LARGEST, _ZERO_POINT, self._packed
         )
         return torch.addcmul(self.bias, product, scale)
+
+
+def row_scales(weight: Tensor) -> Tensor:
+    """(out, in) -> (out,): what one step of the 8-bit numbers of each row is worth."""
+    return weight.abs().amax(dim=1).clamp(min=_SMALLEST_SCALE) / _LARGEST
 
 
 def choose_integer_kernels() -> None:

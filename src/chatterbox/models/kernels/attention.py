@@ -1,0 +1,89 @@
+"""Attention of a decode step by our own kernel, see `attention.c`."""
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from chatterbox.models.kernels.compiler import compiled
+from chatterbox.models.t3.cache import KVCache, Run, Watch
+
+_SOURCE = Path(__file__).with_name("attention.c")
+_WIDTH = 64  # of a head
+_Strides = ctypes.c_int64 * 2
+
+
+class _Attention(ctypes.Structure):
+    """`Attention` of the source."""
+
+    _fields_ = (
+        ("queries", ctypes.c_void_p),
+        ("new_keys", ctypes.c_void_p),
+        ("new_values", ctypes.c_void_p),
+        ("query_strides", _Strides),
+        ("key_strides", _Strides),
+        ("value_strides", _Strides),
+        ("keys", ctypes.c_void_p),
+        ("values", ctypes.c_void_p),
+        ("rows", ctypes.POINTER(ctypes.c_int64)),
+        ("lengths", ctypes.POINTER(ctypes.c_int64)),
+        ("out", ctypes.c_void_p),
+        ("count", ctypes.c_int64),
+        ("heads", ctypes.c_int64),
+        ("max_length", ctypes.c_int64),
+        ("threads", ctypes.c_int32),
+    )
+
+
+def has_kernel(cache: KVCache) -> bool:
+    """Whether `KernelStepping` can be used for this cache."""
+    keys = cache.keys
+    fits = keys.shape[-1] == _WIDTH and keys.dtype == torch.float32
+    return fits and keys.device.type == "cpu" and compiled(_SOURCE) is not None
+
+
+class KernelStepping:
+    """What `Stepping` does, at the speed of the memory; for a cache on the CPU."""
+
+    def __init__(self, cache: KVCache, runs: Sequence[Run], watch: Watch | None = None) -> None:
+        """The last position of every row of the even `runs` is the new one."""
+        library = compiled(_SOURCE)
+        assert library is not None, "see has_kernel"
+        self._kernel = library.chatterbox_attention
+        self._cache = cache
+        self._watch = watch
+        assert all(run.is_even for run in runs)
+        rows = [row for run in runs for row in range(run.rows.start, run.rows.stop)]
+        lengths = [run.reach for run in runs for _ in range(run.rows.start, run.rows.stop)]
+        numbers = ctypes.c_int64 * len(rows)
+        self._call = _Attention(
+            rows=numbers(*rows),
+            lengths=numbers(*lengths),
+            count=len(rows),
+            heads=cache.heads,
+            max_length=cache.max_length,
+            threads=torch.get_num_threads(),
+        )
+
+    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        if self._watch is not None:
+            self._watch(layer, queries)
+        out = torch.empty(queries.shape)
+        call, cache = self._call, self._cache
+        call.queries, call.query_strides = _read(queries)
+        call.new_keys, call.key_strides = _read(keys)
+        call.new_values, call.value_strides = _read(values)
+        call.keys, call.values = cache.keys[layer].data_ptr(), cache.values[layer].data_ptr()
+        call.out = out.data_ptr()
+        self._kernel(ctypes.byref(call))
+        return out
+
+
+def _read(new: Tensor) -> "tuple[int, ctypes.Array[ctypes.c_int64]]":
+    """Where (rows, heads, 1, head_dim) lies, and its strides from row to row and head to head."""
+    row, head, _, channel = new.stride()
+    assert channel == 1
+    assert new.dtype == torch.float32
+    return new.data_ptr(), _Strides(row, head)

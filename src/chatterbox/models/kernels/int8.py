@@ -1,0 +1,79 @@
+"""Linear layers in 8-bit integers by our own kernel, see `int8.c`."""
+
+import ctypes
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from chatterbox.models.kernels.compiler import compiled
+from chatterbox.models.layers.quantized import row_scales
+
+_SOURCE = Path(__file__).with_name("int8.c")
+_BLOCK, _OUTS, _ZERO = 64, 4, 128
+
+
+class _Linear(ctypes.Structure):
+    """`Linear` of the source."""
+
+    _fields_ = (
+        ("x", ctypes.c_void_p),
+        ("rounded", ctypes.c_void_p),
+        ("x_scales", ctypes.c_void_p),
+        ("weights", ctypes.c_void_p),
+        ("scales", ctypes.c_void_p),
+        ("shifts", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("out", ctypes.c_void_p),
+        ("count", ctypes.c_int64),
+        ("in_features", ctypes.c_int64),
+        ("out_features", ctypes.c_int64),
+        ("threads", ctypes.c_int32),
+    )
+
+
+def has_kernel(linear: nn.Linear) -> bool:
+    """Whether `KernelInt8Linear` can take the place of this layer."""
+    fits = linear.in_features % _BLOCK == 0 and linear.out_features % _OUTS == 0
+    return fits and linear.weight.device.type == "cpu" and compiled(_SOURCE) is not None
+
+
+class KernelInt8Linear(nn.Module):
+    """What `Int8Linear` computes, for the few rows of a decode step: a third faster for one.
+
+    A row's result does not depend on the rows beside it, to the last bit. Used on one thread.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        library = compiled(_SOURCE)
+        assert library is not None, "see has_kernel"
+        super().__init__()
+        self._kernel = library.chatterbox_int8_linear
+        weight = linear.weight.detach().float().contiguous()
+        self._scales = row_scales(weight)
+        self._weights = (weight / self._scales[:, None]).round_().to(torch.int8)
+        self._shifts = _ZERO * self._weights.sum(dim=1, dtype=torch.int32)
+        zeros = torch.zeros(linear.out_features)
+        self._bias = zeros if linear.bias is None else linear.bias.detach().float().contiguous()
+        self._call = _Linear(
+            weights=self._weights.data_ptr(),
+            scales=self._scales.data_ptr(),
+            shifts=self._shifts.data_ptr(),
+            bias=self._bias.data_ptr(),
+            in_features=linear.in_features,
+            out_features=linear.out_features,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.contiguous()
+        assert x.dtype == torch.float32
+        call = self._call
+        count = x.numel() // call.in_features
+        out = x.new_empty(*x.shape[:-1], call.out_features)
+        scales = x.new_empty(count)
+        rounded = torch.empty(count * call.in_features, dtype=torch.uint8)
+        call.x, call.out, call.count = x.data_ptr(), out.data_ptr(), count
+        call.rounded, call.x_scales = rounded.data_ptr(), scales.data_ptr()
+        call.threads = torch.get_num_threads()
+        self._kernel(ctypes.byref(call))
+        return out
