@@ -113,6 +113,8 @@ export const messages = {
     failed: 'Failed',
     firstSound: 'First sound',
     firstSoundHint: 'From the press of the button to the first sample at the speaker',
+    firstSoundSplit: (servers: string) =>
+      `From the press of the button to the first sample at the speaker; ${servers} of it at the server`,
     realTimeFactor: 'Real-time factor',
     realTimeFactorHint: 'Time to compute one second of sound; below 1 outpaces playback',
     underruns: 'Gaps',

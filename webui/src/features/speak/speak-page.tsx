@@ -1,6 +1,6 @@
 import { Code } from 'lucide-react';
 import { lazy, Suspense, useEffect, useState } from 'react';
-import { isPlaying, pause, resume, usePlayback } from '@/audio/playback';
+import { isPlaying, openPlayer, pause, resume, usePlayback } from '@/audio/playback';
 import { Button } from '@/components/ui/button';
 import { PageHeader } from '@/components/ui/page';
 import { useModels } from '@/lib/queries';
@@ -23,6 +23,7 @@ export default function SpeakPage() {
   const model = modelOf(models, settings);
 
   useEffect(() => void loadHistory(), []);
+  useEffect(openWhenTouched, []);
 
   useEffect(() => {
     const press = (event: KeyboardEvent): void => {
@@ -89,4 +90,13 @@ export default function SpeakPage() {
       )}
     </>
   );
+}
+
+/** To open the player takes a quarter of a second: it is done before somebody presses Speak. */
+function openWhenTouched(): () => void {
+  const touches = ['keydown', 'pointerdown'] as const;
+  for (const touch of touches) window.addEventListener(touch, openPlayer, { once: true });
+  return () => {
+    for (const touch of touches) window.removeEventListener(touch, openPlayer);
+  };
 }

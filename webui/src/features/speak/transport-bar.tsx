@@ -182,12 +182,16 @@ function Figures({
   });
   if (last.current.id !== session.id) last.current = { id: session.id, count: undefined };
   if (underruns !== undefined) last.current.count = underruns;
-  const { firstSoundMs, realTimeFactor } = session;
+  const { firstSoundMs, realTimeFactor, summary } = session;
   return (
     <dl className="flex flex-wrap gap-x-5 gap-y-1 text-muted" data-testid="figures">
       <Figure
         name={m.speak.firstSound}
-        hint={m.speak.firstSoundHint}
+        hint={
+          summary
+            ? m.speak.firstSoundSplit(wait(summary.timeToFirstAudioMs))
+            : m.speak.firstSoundHint
+        }
         value={firstSoundMs === undefined ? '–' : wait(firstSoundMs)}
       />
       <Figure
