@@ -11,6 +11,7 @@ from chatterbox.models.layers.quantized import row_scales
 
 _SOURCE = Path(__file__).with_name("int8.c")
 _BLOCK, _OUTS, _ZERO = 64, 4, 128
+_STEP_ROWS = 32
 
 
 class _Linear(ctypes.Structure):
@@ -55,6 +56,7 @@ class KernelInt8Linear(nn.Module):
         self._shifts = _ZERO * self._weights.sum(dim=1, dtype=torch.int32)
         zeros = torch.zeros(linear.out_features)
         self._bias = zeros if linear.bias is None else linear.bias.detach().float().contiguous()
+        self._room = torch.empty(0, dtype=torch.uint8)
         self._call = _Linear(
             weights=self._weights.data_ptr(),
             scales=self._scales.data_ptr(),
@@ -70,10 +72,20 @@ class KernelInt8Linear(nn.Module):
         call = self._call
         count = x.numel() // call.in_features
         out = x.new_empty(*x.shape[:-1], call.out_features)
-        scales = x.new_empty(count)
-        rounded = torch.empty(count * call.in_features, dtype=torch.uint8)
+        room = self._room_for(count)
+        call.rounded = room.data_ptr()
+        call.x_scales = call.rounded + count * call.in_features
         call.x, call.out, call.count = x.data_ptr(), out.data_ptr(), count
-        call.rounded, call.x_scales = rounded.data_ptr(), scales.data_ptr()
         call.threads = torch.get_num_threads()
         self._kernel(ctypes.byref(call))
         return out
+
+    def _room_for(self, rows: int) -> Tensor:
+        """For rows as integers, and their scales; that of a decode step is kept for the next."""
+        size = rows * (self._call.in_features + 4)
+        if len(self._room) >= size:
+            return self._room
+        room = torch.empty(size, dtype=torch.uint8)
+        if rows <= _STEP_ROWS:
+            self._room = room
+        return room
