@@ -43,7 +43,7 @@ RUNS = {
     "pitch": Run(steps=2500, learning_rate=1e-3),
     "flow": Run(steps=8000, learning_rate=1e-3),
     "t3": Run(steps=9000, learning_rate=1.2e-3, betas=(0.9, 0.95), warm_up=200, average=0.998),
-    "hearing": Run(steps=10000, learning_rate=6e-4, weight_decay=0.05),
+    "hearing": Run(steps=28000, learning_rate=6e-4, weight_decay=0.05),
 }
 
 

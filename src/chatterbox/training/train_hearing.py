@@ -41,7 +41,7 @@ from chatterbox.voices.library import VoiceLibrary
 
 UTTERANCES = 2000  # three and a half hours
 # How a token may be said, and how often it is drawn.
-SHARES = {"teacher": 0.2, "morph": 0.3, "ada": 0.25, "ben": 0.25}
+SHARES = {"teacher": 0.15, "morph": 0.3, "ada": 0.275, "ben": 0.275}
 _PITCH, _FORMANTS, _PITCH_RANGE = (0.5, 1.3), (0.78, 1.18), (0.7, 1.4)  # of the morphs
 _FRAMES_PER_TOKEN = 4
 _SHARPNESS = 0.35  # standard deviation of a digit that is read as its level
