@@ -156,11 +156,3 @@ def test_what_does_not_compile_is_told_and_done_without(
     with caplog.at_level(logging.WARNING):
         assert compiled(broken) is None
     assert "this processor is too old" in caplog.text
-
-
-def test_a_model_without_our_kernels_speaks_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    layer = nn.Linear(64, 64)
-    monkeypatch.setattr(int8, "compiled", lambda source: None)
-    monkeypatch.setattr(attention, "compiled", lambda source: None)
-    assert not int8.has_kernel(layer)
-    assert not attention.has_kernel(KVCache(T3Config.tiny(), rows=1, max_length=8))

@@ -94,7 +94,7 @@ async function frames() {
 
 async function playlist() {
   await page.goto('/playlist');
-  const count = Math.ceil((Number(values.minutes) * 60) / 5.2); // a sentence takes so many seconds
+  const count = Math.ceil((Number(values.minutes) * 60) / 4.6); // a sentence takes so many seconds
   const paragraph = `${SENTENCE} `.repeat(4);
   await page.getByTestId('draft').fill(
     Array(Math.ceil(count / 4))

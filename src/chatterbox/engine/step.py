@@ -20,7 +20,7 @@ from chatterbox.models.t3.model import T3
 
 
 class DecodeStep:
-    """T3, its cache and the slots. `narrow` lets the sampler look at the data, see `shortlist`."""
+    """T3, its cache and the slots. One that is `recorded` must not look at the data on its way."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class DecodeStep:
         cache: KVCache,
         slots: Slots,
         *,
-        narrow: bool,
+        recorded: bool,
         gaze: Gaze | None = None,
     ) -> None:
         config = t3.config
@@ -36,9 +36,9 @@ class DecodeStep:
         self.cache = cache
         self.slots = slots
         self._gaze = gaze
-        self._narrow = narrow
+        self._recorded = recorded
         # A recording has the runs of its shapes only, and they are not even.
-        self._has_kernel = narrow and has_kernel(cache)
+        self._has_kernel = not recorded and has_kernel(cache)
         self._stop = config.stop_speech
         self._vocabulary = speakable(config.speech_codes, config.stop_speech)
         ids = torch.arange(self._vocabulary, device=slots.tokens.device)
@@ -72,7 +72,7 @@ class DecodeStep:
         going, drawn, before = self._going(batch), slots.drawn[where], slots.tokens[where]
         scores = self._scores(batch, logits, drawn < slots.least[where])
         candidates = sampler.shortlist(
-            scores, slots.history.seen[where], batch.table, narrow=self._narrow
+            scores, slots.history.seen[where], batch.table, narrow=not self._recorded
         )
         tokens = sampler.draw(candidates, slots.seeds[where], drawn)
         tokens = torch.where(going, tokens, before)

@@ -84,7 +84,7 @@ class T3Runner:
                 most_tokens=self.max_speech_tokens,
             )
         self._step = DecodeStep(
-            models.t3, self._cache, self._slots, narrow=recorder is None, gaze=self._gaze
+            models.t3, self._cache, self._slots, recorded=recorder is not None, gaze=self._gaze
         )
         self._steps: StepRunner = EagerSteps(self._step)
         if recorder is not None:

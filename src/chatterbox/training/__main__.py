@@ -1,6 +1,6 @@
 """`python -m chatterbox.training <stage|all> --workdir DIR [--steps N]`.
 
-Every stage goes on where it stopped. `all` takes about four core-hours; `vocoder` and `pitch`
+Every stage goes on where it stopped. `all` takes about five core-hours; `vocoder` and `pitch`
 depend on nothing after `features`, so they may run beside the others in a second process.
 """
 

@@ -22,6 +22,7 @@ from chatterbox.engine.t3_runner import T3Runner
 from chatterbox.engine.warm_up import nobody
 from chatterbox.models.bundle import Models, random_models
 from chatterbox.models.families import NANO, TINY, Family
+from chatterbox.models.kernels import attention, int8
 from chatterbox.models.precision import Precision
 from chatterbox.models.s3gen.config import S3GenConfig
 from chatterbox.models.t3.model import T3
@@ -30,15 +31,16 @@ from chatterbox.speech import Sampling
 
 SLOTS = 4
 CONFIG = EngineConfig(slots=SLOTS, max_speech_tokens=40, max_text_tokens=64, threads=1)
-GUIDED = replace(TINY, t3=replace(TINY.t3, layers=2, dim=64, heads=2, mlp_dim=96))
+# Heads of 64 and layers of multiples of 64, as the published ones: our kernels are for those.
+GUIDED = replace(TINY, t3=replace(TINY.t3, layers=2, dim=128, heads=2, mlp_dim=192))
 DIRECT = replace(
     NANO,
     t3=replace(
         NANO.t3,
         layers=2,
-        dim=64,
+        dim=128,
         heads=2,
-        mlp_dim=96,
+        mlp_dim=192,
         text_vocabulary=128,
         speech_vocabulary=203,
         speech_codes=201,
@@ -66,10 +68,10 @@ class Letters:
 def models(kind: str, precision: Precision | None) -> Models:
     """Small and untrained, None for ordinary layers in bfloat16."""
     family: Family = FAMILIES[kind]
-    torch.manual_seed(3)
+    torch.manual_seed(5)
     t3 = T3(family.t3).eval().requires_grad_(requires_grad=False)
     # Sharper scores than an untrained head gives, so that ends come at different places.
-    t3.speech_head.weight *= 60
+    t3.speech_head.weight *= 8
     if precision is None:
         cast_t3(t3, torch.bfloat16)
     else:
@@ -105,7 +107,7 @@ CASES = st.builds(
     ),
     count=st.integers(1, 40),
 )
-PLAIN = Case("The quick brown fox.", Sampling(seed=1, temperature=1.0), 40)
+PLAIN = Case("The quick brown fox.", Sampling(seed=2, temperature=1.0), 40)
 
 Tokens = tuple[int | None, ...]
 
@@ -225,7 +227,8 @@ def test_any_mixture_of_speakers_gives_each_what_it_says_alone(
 @pytest.mark.parametrize("steps", [2, 4, 7])
 def test_several_steps_at_once_draw_what_single_ones_do(kind: str, steps: int) -> None:
     made = models(kind, "fp32")
-    cases = [replace(PLAIN, sampling=Sampling(seed=seed, temperature=1.0)) for seed in range(4)]
+    seeds = (1, 3, 4, 5)  # of which some end early
+    cases = [replace(PLAIN, sampling=Sampling(seed=seed, temperature=1.0)) for seed in seeds]
     runner = T3Runner(made, CONFIG)
     speakers = [case.speaker(runner, made.family, slot) for slot, case in enumerate(cases)]
     told: list[Tokens] = [
@@ -240,6 +243,22 @@ def test_several_steps_at_once_draw_what_single_ones_do(kind: str, steps: int) -
 
     assert told == [alone(kind, "fp32", case) for case in cases]
     assert any(None in tokens for tokens in told), "an end in the middle of a turn was tried"
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_what_our_kernels_draw_is_what_torch_draws(
+    kind: str, precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.cache_clear()
+    ours = alone(kind, precision, PLAIN)
+    with monkeypatch.context() as without:
+        for kernel in (attention, int8):
+            without.setattr(kernel, "compiled", lambda source: None)
+        models.cache_clear()
+        theirs = alone(kind, precision, PLAIN)
+    models.cache_clear()
+    assert ours == theirs
 
 
 LONG = replace(PLAIN, text="A sentence that goes on and on, and then goes on. " * 3)

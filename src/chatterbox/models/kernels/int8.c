@@ -1,8 +1,7 @@
 /* Linear layers in 8-bit integers for a few rows: x (count, in), weights (out, in), out (count, out).
  *
  * For one row the weights are read once and used once, so it should take as long as reading them
- * does. Rounding x, multiplying and scaling back are one call here; torch has six for it, each of
- * which costs as much as a tenth of the product.
+ * does. Rounding x, multiplying and scaling back are one call here, of torch six.
  *
  * Every row of x has one scale, every row of the weights another; between them all is exact. Rounded
  * numbers of x are shifted by 128, for the processor multiplies unsigned by signed.
@@ -50,7 +49,7 @@ static inline __m512i interleaved_sum(__m512i a, __m512i b) {
     return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
 }
 
-/* The sums of four vectors, together: one by one would take three times the instructions. */
+/* The sums of four vectors, in fewer instructions than one by one. */
 static inline __m128i sum_of_each(const __m512i x[OUTS]) {
     __m512i ab = interleaved_sum(x[0], x[1]), cd = interleaved_sum(x[2], x[3]);
     __m512i quarters = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
@@ -93,8 +92,8 @@ multiply(const Linear *l, int64_t row, int64_t out, const int rows) {
 
 static void multiply_all(const Linear *l, int64_t out) {
     int64_t row = 0;
-    for (; row + 4 <= l->count; row += 4)
-        multiply(l, row, out, 4);
+    for (; row + MOST_ROWS <= l->count; row += MOST_ROWS)
+        multiply(l, row, out, MOST_ROWS);
     if (row + 2 <= l->count) {
         multiply(l, row, out, 2);
         row += 2;
