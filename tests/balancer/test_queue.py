@@ -43,8 +43,7 @@ async def test_a_call_waits_for_a_place_and_gets_it(
         connect(balancer.address) as client,
     ):
         calls = [asyncio.create_task(client.send(b"%d" % number)) for number in range(4)]
-        await settled(lambda: balancer.pool.waiting == 3)
-        assert len(backend.calls) == 1
+        await settled(lambda: balancer.pool.waiting == 3 and len(backend.calls) == 1)
         gate.open(4)
         assert await asyncio.gather(*calls) == [[b"%d" % number] for number in range(4)]
         assert balancer.pool.waiting == 0
@@ -122,8 +121,8 @@ async def test_a_backend_that_takes_fewer_is_believed(
     async with balance(backend) as balancer, connect(balancer.address) as client:
         await settled(lambda: bool(balancer.pool.upstreams[0].load(0.0)))
         calls = [asyncio.create_task(client.send(b"a")) for _ in range(5)]
-        await settled(lambda: balancer.pool.waiting == 3)
-        assert backend.active == 2
+        # a call that does not wait may still be on its way to the backend
+        await settled(lambda: balancer.pool.waiting == 3 and backend.active == 2)
         gate.open(5)
         await asyncio.gather(*calls)
 
