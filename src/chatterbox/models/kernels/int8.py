@@ -10,7 +10,7 @@ from chatterbox.models.kernels.compiler import compiled
 from chatterbox.models.layers.quantized import row_scales
 
 _SOURCE = Path(__file__).with_name("int8.c")
-_BLOCK, _OUTS, _ZERO = 64, 4, 128
+_BLOCK, _FOUR, _LANES, _ZERO = 64, 4, 16, 128
 _STEP_ROWS = 32
 
 
@@ -35,12 +35,12 @@ class _Linear(ctypes.Structure):
 
 def has_kernel(linear: nn.Linear) -> bool:
     """Whether `KernelInt8Linear` can take the place of this layer."""
-    fits = linear.in_features % _BLOCK == 0 and linear.out_features % _OUTS == 0
+    fits = linear.in_features % _LANES == 0
     return fits and linear.weight.device.type == "cpu" and compiled(_SOURCE) is not None
 
 
 class KernelInt8Linear(nn.Module):
-    """What `Int8Linear` computes, for the few rows of a decode step: a third faster for one.
+    """What `Int8Linear` computes, in half the time or less.
 
     A row's result does not depend on the rows beside it, to the last bit. Used on one thread.
     """
@@ -50,12 +50,16 @@ class KernelInt8Linear(nn.Module):
         assert library is not None, "see has_kernel"
         super().__init__()
         self._kernel = library.chatterbox_int8_linear
-        weight = linear.weight.detach().float().contiguous()
-        self._scales = row_scales(weight)
-        self._weights = (weight / self._scales[:, None]).round_().to(torch.int8)
-        self._shifts = _ZERO * self._weights.sum(dim=1, dtype=torch.int32)
-        zeros = torch.zeros(linear.out_features)
-        self._bias = zeros if linear.bias is None else linear.bias.detach().float().contiguous()
+        weight = linear.weight.detach().float()
+        scales = row_scales(weight)
+        rounded = (weight / scales[:, None]).round_().to(torch.int8)
+        bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias.detach()
+        # The places behind the last output, up to a whole block, are never stored.
+        self._weights = _padded(rounded).view(-1, _BLOCK, linear.in_features // _FOUR, _FOUR)
+        self._weights = self._weights.transpose(1, 2).contiguous()
+        self._scales = _padded(scales)
+        self._shifts = _padded(_ZERO * rounded.sum(dim=1, dtype=torch.int32))
+        self._bias = _padded(bias.float())
         self._room = torch.empty(0, dtype=torch.uint8)
         self._call = _Linear(
             weights=self._weights.data_ptr(),
@@ -89,3 +93,9 @@ class KernelInt8Linear(nn.Module):
         if rows <= _STEP_ROWS:
             self._room = room
         return room
+
+
+def _padded(per_output: Tensor) -> Tensor:
+    """(out, ...) with zeros behind, up to a multiple of the kernel's block; a copy."""
+    more = -len(per_output) % _BLOCK
+    return torch.cat([per_output, per_output.new_zeros(more, *per_output.shape[1:])])

@@ -107,10 +107,16 @@ def packed(linear: nn.Linear, precision: Precision) -> nn.Module:
     if precision == "fp16":
         return HalfWeightLinear(linear)
     if precision == "int8":
-        return KernelInt8Linear(linear) if has_kernel(linear) else Int8Linear(linear)
+        return integer(linear)
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return linear
     return BlockedLinear(linear, DTYPES[precision])
+
+
+def integer(layer: nn.Module) -> nn.Module:
+    """An `nn.Linear` in 8-bit integers, by the quickest kernel there is; raises ConfigError."""
+    assert isinstance(layer, nn.Linear)
+    return KernelInt8Linear(layer) if has_kernel(layer) else Int8Linear(layer)
 
 
 def pack_layers(module: nn.Module, precision: Precision) -> None:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from chatterbox.models.layers.quantized import Int8Linear, MakeLinear
+from chatterbox.models.layers.linear import integer
+from chatterbox.models.layers.quantized import MakeLinear
 from chatterbox.models.precision import Precision, flow_dtype
 from chatterbox.models.s3gen.config import FlowConfig
 from chatterbox.models.s3gen.encoder import Encoder
@@ -242,7 +243,7 @@ class Flow(nn.Module):
         """
         count = self.config.steps
         steps = self._steps(count, self.encoder_proj.weight)
-        make: MakeLinear = Int8Linear if precision == "int8" else _unchanged
+        make: MakeLinear = integer if precision == "int8" else _unchanged
         self.encoder.convert(make)
         self.estimator.convert(make)
         if precision != "int8":
