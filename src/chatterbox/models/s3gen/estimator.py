@@ -95,8 +95,9 @@ class _Attention(nn.Module):
             part.reshape(B, T, self.heads, -1).transpose(1, 2) for part in self.project(x)
         )
         if recall is not None:
-            key, value = recall.extend(key, value)
-        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=keys)
+            attended = recall.attend(query, key, value)
+        else:
+            attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=keys)
         out: Tensor = self.to_out[0](attended.transpose(1, 2).reshape(B, T, -1))
         return out
 
@@ -269,9 +270,7 @@ class Estimator(nn.Module):
         With `recall` (see `memory_shape`) the frames of x follow what is remembered.
         """
         keys = None
-        if recall is not None:
-            keys = None if recall.key_mask is None else recall.key_mask[:, None, None]
-        elif mask is not None:
+        if recall is None and mask is not None:
             keys = mask[:, None].bool()
         dtype = self.final_proj.weight.dtype
         mask = None if mask is None else mask.to(dtype)

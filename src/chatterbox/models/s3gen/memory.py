@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+from chatterbox.models.kernels import window as kernel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +172,7 @@ class Recall:
         self._layer = self._channel = 0
         self._kept = self._per_row(extent.kept)
         self.key_mask = None if extent.even else self._key_mask()
+        self._kernel: kernel.WindowKernel | None = None
 
     def _per_row(self, values: Tensor) -> Tensor:
         return values.repeat_interleave(self._rows, dim=0)
@@ -217,6 +221,35 @@ class Recall:
         joined = torch.cat([self._tails[:, mine], x], dim=-1)
         self._next_tails[:, mine] = self._after(joined, taps, dim=2)
         return joined
+
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """New (batch * rows, heads, fresh, head_dim) -> what they see of prompt, window and new."""
+        if kernel.has_kernel(queries):
+            return self._attend(queries, keys, values)
+        keys, values = self.extend(keys, values)
+        mask = None if self.key_mask is None else self.key_mask[:, None, None]
+        return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+
+    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        layer, extent = self._layer, self.extent
+        self._layer += 1
+        if self._kernel is None:
+            counts = torch.stack([extent.prompt, extent.past, extent.new, extent.kept])
+            prompt, past, new, kept = counts.tolist()
+            self._kernel = kernel.WindowKernel(
+                kernel.Counts(prompt=prompt, past=past, new=new, kept=kept),
+                group_rows=self._rows,
+                prompt_size=self._prompt.shape[-2],
+                window=self._past.shape[-2],
+            )
+        return self._kernel.attend(
+            queries,
+            keys,
+            values,
+            prompt=self._prompt[layer],
+            past=self._past[layer],
+            next_past=self._next_past[layer],
+        )
 
     def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """New (batch * rows, heads, fresh, head_dim) -> with prompt and window in front."""
