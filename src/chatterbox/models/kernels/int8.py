@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from chatterbox.models.kernels.blocks import padded
 from chatterbox.models.kernels.compiler import compiled
 from chatterbox.models.layers.quantized import row_scales
 
@@ -54,12 +55,11 @@ class KernelInt8Linear(nn.Module):
         scales = row_scales(weight)
         rounded = (weight / scales[:, None]).round_().to(torch.int8)
         bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias.detach()
-        # The places behind the last output, up to a whole block, are never stored.
-        self._weights = _padded(rounded).view(-1, _BLOCK, linear.in_features // _FOUR, _FOUR)
+        self._weights = padded(rounded, _BLOCK).view(-1, _BLOCK, linear.in_features // _FOUR, _FOUR)
         self._weights = self._weights.transpose(1, 2).contiguous()
-        self._scales = _padded(scales)
-        self._shifts = _padded(_ZERO * rounded.sum(dim=1, dtype=torch.int32))
-        self._bias = _padded(bias.float())
+        self._scales = padded(scales, _BLOCK)
+        self._shifts = padded(_ZERO * rounded.sum(dim=1, dtype=torch.int32), _BLOCK)
+        self._bias = padded(bias.float(), _BLOCK)
         self._room = torch.empty(0, dtype=torch.uint8)
         self._call = _Linear(
             weights=self._weights.data_ptr(),
@@ -93,9 +93,3 @@ class KernelInt8Linear(nn.Module):
         if rows <= _STEP_ROWS:
             self._room = room
         return room
-
-
-def _padded(per_output: Tensor) -> Tensor:
-    """(out, ...) with zeros behind, up to a multiple of the kernel's block; a copy."""
-    more = -len(per_output) % _BLOCK
-    return torch.cat([per_output, per_output.new_zeros(more, *per_output.shape[1:])])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from chatterbox.errors import ConfigError
-from chatterbox.models.kernels.int8 import KernelInt8Linear, has_kernel
+from chatterbox.models.kernels import fp32, int8
 from chatterbox.models.layers.quantized import Int8Linear
 from chatterbox.models.precision import Precision
 
@@ -108,6 +108,8 @@ def packed(linear: nn.Linear, precision: Precision) -> nn.Module:
         return HalfWeightLinear(linear)
     if precision == "int8":
         return integer(linear)
+    if precision == "fp32" and fp32.has_kernel(linear):
+        return floating(linear)
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return linear
     return BlockedLinear(linear, DTYPES[precision])
@@ -116,7 +118,13 @@ def packed(linear: nn.Linear, precision: Precision) -> nn.Module:
 def integer(layer: nn.Module) -> nn.Module:
     """An `nn.Linear` in 8-bit integers, by the quickest kernel there is; raises ConfigError."""
     assert isinstance(layer, nn.Linear)
-    return KernelInt8Linear(layer) if has_kernel(layer) else Int8Linear(layer)
+    return int8.KernelInt8Linear(layer) if int8.has_kernel(layer) else Int8Linear(layer)
+
+
+def floating(layer: nn.Module) -> nn.Module:
+    """An `nn.Linear` in float32 for inference, by the quickest kernel there is."""
+    assert isinstance(layer, nn.Linear)
+    return fp32.KernelLinear(layer) if fp32.has_kernel(layer) else layer
 
 
 def pack_layers(module: nn.Module, precision: Precision) -> None:

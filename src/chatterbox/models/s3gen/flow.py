@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from chatterbox.models.layers.linear import integer
+from chatterbox.models.layers.linear import floating, integer
 from chatterbox.models.layers.quantized import MakeLinear
 from chatterbox.models.precision import Precision, flow_dtype
 from chatterbox.models.s3gen.config import FlowConfig
@@ -243,13 +243,17 @@ class Flow(nn.Module):
         """
         count = self.config.steps
         steps = self._steps(count, self.encoder_proj.weight)
-        make: MakeLinear = integer if precision == "int8" else _unchanged
-        self.encoder.convert(make)
-        self.estimator.convert(make)
         if precision != "int8":
             self.dtype = flow_dtype(precision, self.encoder_proj.weight.device)
             self.encoder.to(self.dtype)
             self.estimator.to(self.dtype)
+        make: MakeLinear = _unchanged
+        if precision == "int8":
+            make = integer
+        elif self.dtype == torch.float32:
+            make = floating
+        self.encoder.convert(make)
+        self.estimator.convert(make)
         self.encoder.remember_distances(reach)
         self._prepared = {
             count: [_Step(s.size, [offset.to(self.dtype) for offset in s.offsets]) for s in steps]
