@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from chatterbox.models.kernels import attention, int8, window
+from chatterbox.models.kernels import attention, fp32, int8, snake, window
 from chatterbox.models.kernels.attention import KernelStepping
 from chatterbox.models.kernels.compiler import compiled
+from chatterbox.models.kernels.fp32 import KernelLinear
 from chatterbox.models.kernels.int8 import KernelInt8Linear
+from chatterbox.models.layers.convolution import channels_innermost
 from chatterbox.models.layers.quantized import Int8Linear
 from chatterbox.models.s3gen.memory import Extent, Memory, Recall
 from chatterbox.models.t3.cache import KVCache, Stepping, plan_runs
@@ -221,6 +223,55 @@ def test_weights_that_lie_the_other_way_round_are_read_rightly() -> None:
         pytest.skip("there is no C compiler, or no AVX-512 VNNI")
     x = torch.randn(3, 64)
     assert (KernelInt8Linear(turned)(x) - turned(x)).abs().max() < 0.05
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("size", [(256, 768), (768, 48), (80, 130), (7, 5), (1024, 4100)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_layer_is_that_of_torch(size: tuple[int, int], bias: bool) -> None:  # noqa: FBT001
+    torch.manual_seed(3)
+    layer = nn.Linear(*size, bias=bias)
+    if not fp32.has_kernel(layer):
+        pytest.skip("there is no C compiler, or no AVX-512")
+    for rows in (1, 2, 3, 7, 8, 9, 65):
+        x = torch.randn(rows, 1, size[0])
+        assert (KernelLinear(layer)(x) - layer(x)).abs().max() < 1e-5
+
+
+@torch.inference_mode()
+def test_a_row_is_the_same_alone_and_in_company(threads: None) -> None:
+    torch.manual_seed(3)
+    plain = nn.Linear(768, 2304)
+    if not fp32.has_kernel(plain):
+        pytest.skip("there is no C compiler, or no AVX-512")
+    layer = KernelLinear(plain)
+    x = torch.randn(13, 768)
+    torch.set_num_threads(2)
+    together = layer(x)
+    torch.set_num_threads(1)
+    assert all(torch.equal(layer(x[row : row + 1])[0], together[row]) for row in range(len(x)))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-6), (torch.bfloat16, 4e-3)])
+def test_the_snake_is_that_of_torch(dtype: torch.dtype, bound: float) -> None:
+    torch.manual_seed(6)
+    x = channels_innermost(torch.randn(2, 48, 33) * torch.logspace(-3, 2, 33)).to(dtype)
+    if not snake.has_kernel(x):
+        pytest.skip("there is no C compiler, or no AVX-512")
+    alpha = torch.rand(48) + 0.1
+    mine = snake.snake(x, alpha, 1 / alpha)
+    exact, a = x.double(), alpha.double()[:, None]
+    expected = exact + torch.sin(a * exact) ** 2 / a
+    assert mine.dtype == dtype
+    assert ((mine - expected).abs() <= bound * (1 + expected.abs())).all()
+
+
+def test_what_is_no_vocoders_is_left_to_torch() -> None:
+    outermost = torch.randn(1, 48, 33)
+    assert not snake.has_kernel(outermost)
+    assert not snake.has_kernel(channels_innermost(torch.randn(1, 40, 33)))
+    assert not snake.has_kernel(channels_innermost(outermost).half())
 
 
 def test_without_a_compiler_torch_will_do(

@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
+from chatterbox.models.kernels.snake import has_kernel, snake
 from chatterbox.models.layers.convolution import channels_innermost, convolve, convolve_up
 from chatterbox.models.s3gen.config import VocoderConfig
 from chatterbox.models.s3gen.pitch import PitchPredictor
@@ -49,6 +50,9 @@ class _Snake(nn.Module):
         self.alpha = nn.Parameter(torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        if not torch.is_grad_enabled() and has_kernel(x):
+            alpha = self.alpha.float()
+            return snake(x, alpha, (alpha + 1e-9).reciprocal_())
         alpha = self.alpha[:, None]
         wave = torch.sin(x * alpha)
         return torch.addcmul(x, wave / (alpha + 1e-9), wave)
