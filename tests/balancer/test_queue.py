@@ -145,34 +145,38 @@ async def test_two_hundred_at_once_are_each_answered_or_refused(
     balance: Any, backend: Any, other: Any, connect: Any, settled: Any
 ) -> None:
     busiest = 0
+    outcomes: list[str] = []
+    full = asyncio.Event()
 
-    async def slow(context: Any) -> None:
+    async def held(context: Any) -> None:
         nonlocal busiest
         busiest = max(busiest, backend.active, other.active)
         message = await context.read()
-        await asyncio.sleep(0.05)
+        await full.wait()
         await context.write(message)
 
-    async def outcome(client: Any, number: int) -> str:
+    async def ask(client: Any, number: int) -> None:
         try:
-            answers = await client.send(b"%d" % number)
+            assert await client.send(b"%d" % number) == [b"%d" % number]
+            outcomes.append("OK")
         except grpc.aio.AioRpcError as error:
-            return error.code().name
-        assert answers == [b"%d" % number]
-        return "OK"
+            outcomes.append(error.code().name)
 
-    backend.script = other.script = slow
+    backend.script = other.script = held
     async with (
-        balance(backend, other, backend_streams=8, max_queue=64) as balancer,
+        balance(backend, other, backend_streams=8, max_queue=64, queue_wait_s=60) as balancer,
         connect(balancer.address) as client,
     ):
-        outcomes = await asyncio.gather(*(outcome(client, number) for number in range(200)))
+        calls = [asyncio.create_task(ask(client, number)) for number in range(200)]
+        await settled(lambda: len(outcomes) == 200 - 2 * 8 - 64)
+        assert set(outcomes) == {"RESOURCE_EXHAUSTED"}
+        full.set()
+        await asyncio.gather(*calls)
         await settled(lambda: balancer.admission.active == balancer.pool.waiting == 0)
         assert all(upstream.calls == 0 for upstream in balancer.pool.upstreams)
 
-    assert set(outcomes) == {"OK", "RESOURCE_EXHAUSTED"}
-    assert outcomes.count("OK") >= 2 * 8 + 64
-    assert busiest <= 8
+    assert outcomes.count("OK") == 2 * 8 + 64
+    assert busiest == 8
     assert len(backend.calls) + len(other.calls) == outcomes.count("OK")
 
 

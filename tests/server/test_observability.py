@@ -52,9 +52,12 @@ async def test_a_call_is_one_line_with_its_figures(logs: io.StringIO, client: An
     assert line["deadline_s"] == pytest.approx(10, abs=1)  # gRPC rounds it on the way
 
 
-async def test_a_refused_call_is_one_line_with_its_reason(logs: io.StringIO, client: Any) -> None:
+async def test_a_refused_call_is_one_line_with_its_reason(
+    logs: io.StringIO, client: Any, settled: Any
+) -> None:
     with pytest.raises(grpc.aio.AioRpcError):
         await client.say("")
+    await settled(lambda: len(calls(logs)) == 1)
 
     (line,) = calls(logs)
     assert (line["code"], line["reason"]) == ("INVALID_ARGUMENT", "NOTHING_TO_SPEAK")

@@ -153,7 +153,7 @@ async def test_text_without_an_end_is_spoken_after_the_buffer_delay(client: Any)
     call = client.stub.StreamingSynthesize()
     await call.write(client.config(max_buffer_delay=Duration(nanos=50_000_000)))
     await call.write(client.text("No full stop"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert (await call.read()).HasField("started")
         assert (await call.read()).HasField("audio")
     call.cancel()
@@ -163,7 +163,7 @@ async def test_audio_comes_while_the_client_is_still_sending(client: Any) -> Non
     call = client.stub.StreamingSynthesize()
     await call.write(client.config())
     await call.write(client.text("A whole sentence is here. And "))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert (await call.read()).HasField("started")
         assert (await call.read()).HasField("audio")
     await call.write(client.text("there is more."))
