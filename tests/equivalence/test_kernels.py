@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from chatterbox.models.kernels import attention, fp32, int8, snake, window
 from chatterbox.models.kernels.attention import KernelStepping
 from chatterbox.models.kernels.compiler import compiled
-from chatterbox.models.kernels.fp32 import KernelLinear
+from chatterbox.models.kernels.fp32 import KernelConvolution, KernelLinear
 from chatterbox.models.kernels.int8 import KernelInt8Linear
 from chatterbox.models.layers.convolution import channels_innermost
 from chatterbox.models.layers.quantized import Int8Linear
@@ -250,6 +250,33 @@ def test_a_row_is_the_same_alone_and_in_company(threads: None) -> None:
     together = layer(x)
     torch.set_num_threads(1)
     assert all(torch.equal(layer(x[row : row + 1])[0], together[row]) for row in range(len(x)))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize(("taps", "channels"), [(1, (320, 256)), (3, (256, 256)), (5, (7, 50))])
+def test_a_convolution_is_that_of_torch(
+    taps: int, channels: tuple[int, int], dilation: int
+) -> None:
+    torch.manual_seed(3)
+    layer = nn.Conv1d(*channels, taps, dilation=dilation)
+    if not fp32.has_kernel(layer):
+        pytest.skip("there is no C compiler, or no AVX-512")
+    ours = KernelConvolution(layer)
+    x = torch.randn(3, channels[0], 70)
+    for given in (x, channels_innermost(x), x[..., :11]):
+        mine = ours(given)
+        assert (mine - layer(given)).abs().max() < 1e-5
+        assert mine.transpose(1, 2).is_contiguous()
+    assert torch.equal(ours(x[1:2])[0], ours(x)[1])
+    assert torch.equal(ours(x[..., 5:40]), ours(x)[..., 5 : 40 - (taps - 1) * dilation])
+
+
+def test_what_is_no_plain_convolution_is_left_to_torch() -> None:
+    assert not fp32.has_kernel(nn.Conv1d(16, 16, 3, padding=1))
+    assert not fp32.has_kernel(nn.Conv1d(16, 16, 3, stride=2))
+    assert not fp32.has_kernel(nn.Conv1d(16, 16, 3, groups=2))
+    assert not fp32.has_kernel(nn.Conv1d(16, 16, 3, dtype=torch.bfloat16))
 
 
 @torch.inference_mode()

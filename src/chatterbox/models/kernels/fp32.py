@@ -1,4 +1,4 @@
-"""Linear layers in float32 by our own kernel, see `fp32.c`."""
+"""Linear layers and convolutions in float32 by our own kernel, see `fp32.c`."""
 
 import ctypes
 from pathlib import Path
@@ -21,47 +21,93 @@ class _Linear(ctypes.Structure):
         ("weights", ctypes.c_void_p),
         ("bias", ctypes.c_void_p),
         ("out", ctypes.c_void_p),
-        ("count", ctypes.c_int64),
+        ("batch", ctypes.c_int64),
+        ("frames", ctypes.c_int64),
         ("in_features", ctypes.c_int64),
         ("out_features", ctypes.c_int64),
+        ("taps", ctypes.c_int64),
+        ("x_batch", ctypes.c_int64),
+        ("x_frame", ctypes.c_int64),
+        ("x_tap", ctypes.c_int64),
         ("threads", ctypes.c_int32),
     )
 
 
-def has_kernel(linear: nn.Linear) -> bool:
-    """Whether `KernelLinear` can take the place of this layer."""
-    return linear.weight.device.type == "cpu" and compiled(_SOURCE) is not None
+def has_kernel(layer: nn.Linear | nn.Conv1d) -> bool:
+    """Whether `KernelLinear` or `KernelConvolution` can take the place of this layer."""
+    weight = layer.weight
+    if isinstance(layer, nn.Conv1d) and (layer.stride, layer.padding, layer.groups) != (
+        (1,),
+        (0,),
+        1,
+    ):
+        return False
+    fits = weight.device.type == "cpu" and weight.dtype == torch.float32
+    return fits and compiled(_SOURCE) is not None
 
 
-class KernelLinear(nn.Module):
-    """`nn.Linear` for inference, at the speed of the memory for few rows.
+class _Kernel(nn.Module):
+    """Weights as the kernel reads them. Used on one thread."""
 
-    A row's result does not depend on the rows beside it, to the last bit. Used on one thread.
-    """
-
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        """`weight` is (out, in, taps)."""
         library = compiled(_SOURCE)
         assert library is not None, "see has_kernel"
         super().__init__()
         self._kernel = library.chatterbox_fp32_linear
-        weight = linear.weight.detach().float()
-        outputs, inputs = weight.shape
-        bias = torch.zeros(outputs) if linear.bias is None else linear.bias.detach()
-        self._weights = padded(weight, _BLOCK).view(-1, _BLOCK, inputs).transpose(1, 2).contiguous()
-        self._bias = padded(bias.float(), _BLOCK)
+        outputs, inputs, taps = weight.shape
+        blocks = padded(weight.detach(), _BLOCK).view(-1, _BLOCK, inputs, taps)
+        self._weights = blocks.permute(0, 3, 2, 1).contiguous()
+        self._bias = padded(torch.zeros(outputs) if bias is None else bias.detach(), _BLOCK)
         self._call = _Linear(
             weights=self._weights.data_ptr(),
             bias=self._bias.data_ptr(),
             in_features=inputs,
             out_features=outputs,
+            taps=taps,
+            batch=1,
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.contiguous()
+    def _multiply(self, x: Tensor, out: Tensor) -> Tensor:
         assert x.dtype == torch.float32
-        call = self._call
-        out = x.new_empty(*x.shape[:-1], call.out_features)
-        call.x, call.out, call.count = x.data_ptr(), out.data_ptr(), x.numel() // call.in_features
-        call.threads = torch.get_num_threads()
-        self._kernel(ctypes.byref(call))
+        self._call.x, self._call.out = x.data_ptr(), out.data_ptr()
+        self._call.threads = torch.get_num_threads()
+        self._kernel(ctypes.byref(self._call))
         return out
+
+
+class KernelLinear(_Kernel):
+    """`nn.Linear` for inference, at the speed of the memory for few rows.
+
+    A row's result does not depend on the rows beside it, to the last bit.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__(linear.weight[..., None], linear.bias)
+        self._call.x_frame = linear.in_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        call = self._call
+        call.frames = x.numel() // call.in_features
+        return self._multiply(x.contiguous(), x.new_empty(*x.shape[:-1], call.out_features))
+
+
+class KernelConvolution(_Kernel):
+    """`nn.Conv1d` for inference: (B, C, T) -> the same, with the channels innermost in memory.
+
+    A frame's result does not depend on what is beside its taps, to the last bit.
+    """
+
+    def __init__(self, convolution: nn.Conv1d) -> None:
+        super().__init__(convolution.weight, convolution.bias)
+        (self._dilation,) = convolution.dilation
+
+    def forward(self, x: Tensor) -> Tensor:
+        call = self._call
+        frames = x.transpose(1, 2).contiguous()
+        batch, count, channels = frames.shape
+        call.batch, call.frames = batch, count - (call.taps - 1) * self._dilation
+        call.x_batch, call.x_frame = count * channels, channels
+        call.x_tap = self._dilation * channels
+        out = x.new_empty(batch, call.frames, call.out_features)
+        return self._multiply(frames, out).transpose(1, 2)

@@ -127,6 +127,12 @@ def floating(layer: nn.Module) -> nn.Module:
     return fp32.KernelLinear(layer) if fp32.has_kernel(layer) else layer
 
 
+def convolution(layer: nn.Module) -> nn.Module:
+    """An `nn.Conv1d` for inference, by the quickest kernel there is."""
+    assert isinstance(layer, nn.Conv1d)
+    return fp32.KernelConvolution(layer) if fp32.has_kernel(layer) else layer
+
+
 def pack_layers(module: nn.Module, precision: Precision) -> None:
     """Replace every layer below `module` by its form for the CPU, freeing weights as it goes."""
     for name, child in module.named_children():

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from chatterbox.models.layers.linear import convolution
 from chatterbox.models.layers.quantized import MakeLinear, fused
 from chatterbox.models.s3gen.config import EncoderConfig
 from chatterbox.models.s3gen.memory import MemoryShape, Recall
@@ -160,8 +161,8 @@ class _Lookahead(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.lookahead = config.lookahead
-        self.conv1 = nn.Conv1d(config.width, config.width, config.lookahead + 1)
-        self.conv2 = nn.Conv1d(config.width, config.width, _LOOKAHEAD_TAPS + 1)
+        self.conv1: nn.Module = nn.Conv1d(config.width, config.width, config.lookahead + 1)
+        self.conv2: nn.Module = nn.Conv1d(config.width, config.width, _LOOKAHEAD_TAPS + 1)
 
     def forward(self, x: Tensor, recall: Recall | None = None) -> Tensor:
         inner = functional.pad(x.transpose(1, 2), (0, self.lookahead))
@@ -173,7 +174,7 @@ class _Lookahead(nn.Module):
 class _UpSampling(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(config.width, config.width, _UP_TAPS + 1)
+        self.conv: nn.Module = nn.Conv1d(config.width, config.width, _UP_TAPS + 1)
 
     def forward(self, x: Tensor, recall: Recall | None) -> Tensor:
         doubled = x.repeat_interleave(2, dim=1).transpose(1, 2)
@@ -223,6 +224,11 @@ class Encoder(nn.Module):
             block.self_attn.convert(make)
             block.feed_forward.w_1 = make(block.feed_forward.w_1)
             block.feed_forward.w_2 = make(block.feed_forward.w_2)
+
+    def quicken(self) -> None:
+        """Compute every convolution by the quickest kernel there is; inference only."""
+        ahead, up = self.pre_lookahead_layer, self.up_layer
+        ahead.conv1, ahead.conv2, up.conv = map(convolution, (ahead.conv1, ahead.conv2, up.conv))
 
     def remember_distances(self, reach: int) -> None:
         """Compute what depends on the distance alone once, up to `reach` tokens: inference only."""

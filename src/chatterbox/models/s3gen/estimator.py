@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from chatterbox.models.layers.linear import convolution
 from chatterbox.models.layers.quantized import MakeLinear, fused
 from chatterbox.models.s3gen.config import EstimatorConfig
 from chatterbox.models.s3gen.memory import MemoryShape, Recall
@@ -29,10 +30,19 @@ class _CausalConv(nn.Conv1d):
 
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__(channels, out_channels, _TAPS + 1)
+        self._quick: nn.Module | None = None
+
+    def quicken(self) -> None:
+        """Compute by the quickest kernel there is; inference only."""
+        self._quick = convolution(self)
+        if self._quick is self:
+            self._quick = None
+        else:
+            self.register_parameter("weight", None)
 
     def forward(self, x: Tensor, recall: Recall | None) -> Tensor:  # type: ignore[override]
         before = functional.pad(x, (_TAPS, 0)) if recall is None else recall.precede(x)
-        return super().forward(before)
+        return super().forward(before) if self._quick is None else self._quick(before)
 
 
 class _CausalBlock(nn.Module):
@@ -55,7 +65,7 @@ class _ResidualBlock(nn.Module):
         self.mlp = nn.Sequential(nn.Mish(), nn.Linear(time_width, out_channels))
         self.block1 = _CausalBlock(channels, out_channels)
         self.block2 = _CausalBlock(out_channels, out_channels)
-        self.res_conv = nn.Conv1d(channels, out_channels, 1)
+        self.res_conv: nn.Module = nn.Conv1d(channels, out_channels, 1)
 
     def forward(
         self, x: Tensor, mask: Tensor | None, offset: Tensor, recall: Recall | None
@@ -223,6 +233,14 @@ class Estimator(nn.Module):
                 assert isinstance(block, _TransformerBlock)
                 block.attn1.convert(make)
                 block.ff.convert(make)
+
+    def quicken(self) -> None:
+        """Compute every convolution by the quickest kernel there is; inference only."""
+        for module in list(self.modules()):
+            if isinstance(module, _CausalConv):
+                module.quicken()
+            elif isinstance(module, _ResidualBlock):
+                module.res_conv = convolution(module.res_conv)
 
     @property
     def stages(self) -> list[nn.ModuleList]:

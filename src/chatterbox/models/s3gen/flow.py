@@ -254,6 +254,8 @@ class Flow(nn.Module):
             make = floating
         self.encoder.convert(make)
         self.estimator.convert(make)
+        self.encoder.quicken()
+        self.estimator.quicken()
         self.encoder.remember_distances(reach)
         self._prepared = {
             count: [_Step(s.size, [offset.to(self.dtype) for offset in s.offsets]) for s in steps]

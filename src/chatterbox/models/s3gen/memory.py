@@ -218,7 +218,11 @@ class Recall:
         channels, taps = x.shape[1], self._tails.shape[-1]
         mine = slice(self._channel, self._channel + channels)
         self._channel += channels
-        joined = torch.cat([self._tails[:, mine], x], dim=-1)
+        tails = self._tails[:, mine]
+        if x.transpose(1, 2).is_contiguous():  # so it is to stay
+            joined = torch.cat([tails.transpose(1, 2), x.transpose(1, 2)], dim=1).transpose(1, 2)
+        else:
+            joined = torch.cat([tails, x], dim=-1)
         self._next_tails[:, mine] = self._after(joined, taps, dim=2)
         return joined
 

@@ -47,7 +47,7 @@ class StreamSettings:
     prompt_tokens: int | None = None  # at most so many of the voice's prompt; None: all of it
     window_tokens: int = 50  # of the utterance before the chunk that attention sees
     right_tokens: int = 3  # heard beyond the chunk; the last ones come out only roughly
-    vocoder_frames: int = 16  # rendered again before a chunk; the vocoder reaches about 12
+    vocoder_frames: int = 8  # rendered again before a chunk; what lies before is worth -80 dB
     overlap_s: float = 0.01  # of the seam, faded from the foretaste to the chunk
     resume_tokens: int = 100  # listened to again where a stream goes on elsewhere
 
