@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from chatterbox.models.kernels import attention, fp32, int8, snake, window
+from chatterbox.models.kernels import attention, fp32, int8, rows, snake, window
 from chatterbox.models.kernels.attention import KernelStepping
 from chatterbox.models.kernels.compiler import compiled
 from chatterbox.models.kernels.fp32 import KernelConvolution, KernelLinear
@@ -193,8 +194,8 @@ def integer_layers(size: tuple[int, int], *, bias: bool) -> tuple[KernelInt8Line
 @pytest.mark.parametrize("bias", [True, False])
 def test_an_integer_layer_is_that_of_torch(size: tuple[int, int], bias: bool) -> None:  # noqa: FBT001
     ours, theirs = integer_layers(size, bias=bias)
-    for rows in (1, 2, 3, 4, 7, 65):
-        x = torch.randn(rows, 1, size[0]) * torch.logspace(-3, 3, rows)[:, None, None]
+    for count in (1, 2, 3, 4, 7, 65):
+        x = torch.randn(count, 1, size[0]) * torch.logspace(-3, 3, count)[:, None, None]
         mine, expected = ours(x), theirs(x)
         # A number in the middle between two may be rounded either way.
         step = x.abs().amax(-1, keepdim=True) / 127 * expected.new_tensor(size[0]).rsqrt()
@@ -233,8 +234,8 @@ def test_a_layer_is_that_of_torch(size: tuple[int, int], bias: bool) -> None:  #
     layer = nn.Linear(*size, bias=bias)
     if not fp32.has_kernel(layer):
         pytest.skip("there is no C compiler, or no AVX-512")
-    for rows in (1, 2, 3, 7, 8, 9, 65):
-        x = torch.randn(rows, 1, size[0])
+    for count in (1, 2, 3, 7, 8, 9, 65):
+        x = torch.randn(count, 1, size[0])
         assert (KernelLinear(layer)(x) - layer(x)).abs().max() < 1e-5
 
 
@@ -292,6 +293,44 @@ def test_the_snake_is_that_of_torch(dtype: torch.dtype, bound: float) -> None:
     expected = exact + torch.sin(a * exact) ** 2 / a
     assert mine.dtype == dtype
     assert ((mine - expected).abs() <= bound * (1 + expected.abs())).all()
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("make", [nn.LayerNorm, nn.RMSNorm])
+@pytest.mark.parametrize("eps", [1e-12, 1e-5])
+def test_a_norm_is_that_of_torch(make: type[nn.LayerNorm | nn.RMSNorm], eps: float) -> None:
+    torch.manual_seed(7)
+    norm = make(96, eps=eps)
+    for parameter in norm.parameters():
+        parameter.copy_(torch.randn(96))
+    if not rows.has_norm(norm):
+        pytest.skip("there is no C compiler, or no AVX-512")
+    x = torch.randn(3, 500, 96) * torch.logspace(-1, 3, 500)[:, None] + 5
+    ours = rows.KernelNorm(norm)
+    assert (ours(x) - norm(x)).abs().max() < 2e-5
+    assert torch.equal(ours(x[1, 7:8])[0], ours(x)[1, 7])
+
+
+@torch.inference_mode()
+def test_activations_are_those_of_torch() -> None:
+    x = torch.cat([torch.linspace(-12, 12, 4001), torch.tensor([-1e30, -100, 0.0, 100, 1e30])])
+    x = functional.pad(x, (0, -len(x) % 32)).view(1, 2, -1)
+    if not rows._fits(x, x.shape[-1]):
+        pytest.skip("there is no C compiler, or no AVX-512")
+    bound = 3e-7 * (1 + x.abs())
+    assert ((rows.gelu(x) - functional.gelu(x.double())).abs() <= bound).all()
+    tanh = functional.gelu(x.double(), approximate="tanh")
+    assert ((rows.gelu_tanh(x) - tanh).abs() <= bound).all()
+    pairs = torch.cat([x, torch.ones_like(x)], dim=-1)
+    assert ((rows.silu_gate(pairs) - functional.silu(x.double())).abs() <= bound).all()
+    doubled = torch.cat([x, 2 * torch.ones_like(x)], dim=-1)
+    assert torch.equal(rows.silu_gate(doubled), 2 * rows.silu_gate(pairs))
+
+
+def test_what_is_to_be_trained_is_left_to_torch() -> None:
+    x = torch.randn(2, 32, requires_grad=True)
+    rows.gelu(x).sum().backward()
+    assert x.grad is not None
 
 
 def test_what_is_no_vocoders_is_left_to_torch() -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from chatterbox.errors import ConfigError
 from chatterbox.models.kernels import fp32, int8
+from chatterbox.models.kernels.rows import KernelNorm, has_norm
 from chatterbox.models.layers.quantized import Int8Linear
 from chatterbox.models.precision import Precision
 
@@ -133,12 +134,23 @@ def convolution(layer: nn.Module) -> nn.Module:
     return fp32.KernelConvolution(layer) if fp32.has_kernel(layer) else layer
 
 
+def quicken_norms(module: nn.Module) -> None:
+    """Compute every norm below `module` by the quickest kernel there is; inference only."""
+    for name, child in module.named_children():
+        if has_norm(child):
+            setattr(module, name, KernelNorm(child))
+        else:
+            quicken_norms(child)
+
+
 def pack_layers(module: nn.Module, precision: Precision) -> None:
     """Replace every layer below `module` by its form for the CPU, freeing weights as it goes."""
     for name, child in module.named_children():
         linear = child.as_linear() if isinstance(child, InputMajorLinear) else child
         if isinstance(linear, nn.Linear):
             setattr(module, name, packed(linear, precision))
+        elif has_norm(child):
+            setattr(module, name, KernelNorm(child))
         elif isinstance(child, nn.RMSNorm):
             setattr(module, name, RowNorm(child))
         else:

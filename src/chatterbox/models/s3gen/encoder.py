@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from chatterbox.models.layers.linear import convolution
+from chatterbox.models.layers.linear import convolution, quicken_norms
 from chatterbox.models.layers.quantized import MakeLinear, fused
 from chatterbox.models.s3gen.config import EncoderConfig
 from chatterbox.models.s3gen.memory import MemoryShape, Recall
@@ -226,7 +226,8 @@ class Encoder(nn.Module):
             block.feed_forward.w_2 = make(block.feed_forward.w_2)
 
     def quicken(self) -> None:
-        """Compute every convolution by the quickest kernel there is; inference only."""
+        """Compute convolutions and norms by the quickest kernels there are; inference only."""
+        quicken_norms(self)
         ahead, up = self.pre_lookahead_layer, self.up_layer
         ahead.conv1, ahead.conv2, up.conv = map(convolution, (ahead.conv1, ahead.conv2, up.conv))
 

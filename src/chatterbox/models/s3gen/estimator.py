@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from chatterbox.models.layers.linear import convolution
+from chatterbox.models.kernels.rows import gelu
+from chatterbox.models.layers.linear import convolution, quicken_norms
 from chatterbox.models.layers.quantized import MakeLinear, fused
 from chatterbox.models.s3gen.config import EstimatorConfig
 from chatterbox.models.s3gen.memory import MemoryShape, Recall
@@ -118,7 +119,7 @@ class _GeluProjection(nn.Module):
         self.proj: nn.Module = nn.Linear(channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.gelu(self.proj(x))
+        return gelu(self.proj(x))
 
 
 class _FeedForward(nn.Module):
@@ -235,7 +236,8 @@ class Estimator(nn.Module):
                 block.ff.convert(make)
 
     def quicken(self) -> None:
-        """Compute every convolution by the quickest kernel there is; inference only."""
+        """Compute convolutions and norms by the quickest kernels there are; inference only."""
+        quicken_norms(self)
         for module in list(self.modules()):
             if isinstance(module, _CausalConv):
                 module.quicken()

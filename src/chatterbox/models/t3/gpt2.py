@@ -1,8 +1,8 @@
 """The GPT-2 backbone: LayerNorm, biases, and a learned vector per place in the sequence."""
 
 from torch import Tensor, nn
-from torch.nn import functional
 
+from chatterbox.models.kernels.rows import gelu_tanh
 from chatterbox.models.layers.linear import InputMajorLinear
 from chatterbox.models.layers.transformer import Block, CausalAttention, Transformer
 from chatterbox.models.t3.config import T3Config
@@ -34,7 +34,7 @@ class Mlp(nn.Module):
         self.down = InputMajorLinear(hidden_dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down(functional.gelu(self.up(x), approximate="tanh"))  # type: ignore[no-any-return]
+        return self.down(gelu_tanh(self.up(x)))  # type: ignore[no-any-return]
 
 
 class Gpt2Backbone(Transformer):

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from chatterbox.models.kernels.rows import silu_gate
 from chatterbox.models.layers.linear import linear_of
 from chatterbox.models.layers.rotary import (
     RotaryTable,
@@ -80,8 +81,7 @@ class FusedGatedMlp(nn.Module):
         self.down = mlp.down
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_up(x).chunk(2, dim=-1)
-        return self.down(functional.silu(gate) * up)  # type: ignore[no-any-return]
+        return self.down(silu_gate(self.gate_up(x)))  # type: ignore[no-any-return]
 
 
 def _stacked(*weights: Tensor) -> nn.Linear:
