@@ -15,6 +15,7 @@ from chatterbox.models.kernels.compiler import compiled
 from chatterbox.models.kernels.fp32 import KernelConvolution, KernelLinear
 from chatterbox.models.kernels.int8 import KernelInt8Linear
 from chatterbox.models.layers.convolution import channels_innermost
+from chatterbox.models.layers.linear import HalfWeightLinear
 from chatterbox.models.layers.quantized import Int8Linear
 from chatterbox.models.s3gen.memory import Extent, Memory, Recall
 from chatterbox.models.t3.cache import KVCache, Stepping, plan_runs
@@ -240,12 +241,26 @@ def test_a_layer_is_that_of_torch(size: tuple[int, int], bias: bool) -> None:  #
 
 
 @torch.inference_mode()
-def test_a_row_is_the_same_alone_and_in_company(threads: None) -> None:
+def test_weights_in_half_the_bits_are_those_rounded() -> None:
+    torch.manual_seed(3)
+    layer = nn.Linear(256, 130)
+    if not fp32.has_kernel(layer):
+        pytest.skip("there is no C compiler, or no AVX-512")
+    x = torch.randn(9, 256)
+    ours = KernelLinear(layer, torch.float16)(x)
+    expected = functional.linear(x, layer.weight.half().float(), layer.bias)
+    assert (ours - expected).abs().max() < 1e-5
+    assert (HalfWeightLinear(layer)(x) - ours).abs().max() < 1e-5
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_row_is_the_same_alone_and_in_company(threads: None, dtype: torch.dtype) -> None:
     torch.manual_seed(3)
     plain = nn.Linear(768, 2304)
     if not fp32.has_kernel(plain):
         pytest.skip("there is no C compiler, or no AVX-512")
-    layer = KernelLinear(plain)
+    layer = KernelLinear(plain, dtype)
     x = torch.randn(13, 768)
     torch.set_num_threads(2)
     together = layer(x)

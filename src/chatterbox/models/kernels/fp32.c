@@ -20,30 +20,39 @@ enum { LANES = 16, PARTS = 3, BLOCK = PARTS * LANES, TILE = 8, GROUP = 6 * TILE 
 
 typedef struct {
     const float *x;       /* (batch, frames before and of the output, in); a frame's inputs lie side by side */
-    const float *weights; /* (blocks, taps, in, BLOCK) */
+    const void *weights;  /* (blocks, taps, in, BLOCK), float32, or float16 that is widened as it is read */
     const float *bias;    /* (blocks, BLOCK) */
     float *out;           /* (batch, frames, out) */
     int64_t batch, frames, in_features, out_features, taps;
     int64_t x_batch, x_frame, x_tap; /* strides in elements */
-    int32_t threads;
+    int32_t weights_are_half, threads;
 } Linear;
 
+typedef uint16_t Half;
+
+static inline __m512 widened(const Half *from) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from));
+}
+
 static inline __attribute__((always_inline)) void
-multiply(const Linear *l, int64_t batch, int64_t frame, int64_t block, const int rows) {
+multiply(
+    const Linear *l, int64_t batch, int64_t frame, int64_t block, const int rows, const int half
+) {
     __m512 sums[TILE][PARTS];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 3
         for (int p = 0; p < PARTS; p++)
             sums[r][p] = _mm512_loadu_ps(l->bias + block * BLOCK + p * LANES);
-    const float *weights = l->weights + block * BLOCK * l->taps * l->in_features;
+    int64_t w_at = block * BLOCK * l->taps * l->in_features;
     for (int64_t tap = 0; tap < l->taps; tap++) {
         const float *x = l->x + batch * l->x_batch + frame * l->x_frame + tap * l->x_tap;
-        for (int64_t i = 0; i < l->in_features; i++, weights += BLOCK) {
+        for (int64_t i = 0; i < l->in_features; i++, w_at += BLOCK) {
             __m512 w[PARTS];
 #pragma GCC unroll 3
             for (int p = 0; p < PARTS; p++)
-                w[p] = _mm512_loadu_ps(weights + p * LANES);
+                w[p] = half ? widened((const Half *)l->weights + w_at + p * LANES)
+                            : _mm512_loadu_ps((const float *)l->weights + w_at + p * LANES);
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
                 __m512 part = _mm512_set1_ps(x[r * l->x_frame + i]);
@@ -65,18 +74,19 @@ multiply(const Linear *l, int64_t batch, int64_t frame, int64_t block, const int
     }
 }
 
-static void multiply_group(const Linear *l, int64_t batch, int64_t first, int64_t block) {
+static inline __attribute__((always_inline)) void
+multiply_group(const Linear *l, int64_t batch, int64_t first, int64_t block, const int half) {
     int64_t frame = first, end = first + GROUP < l->frames ? first + GROUP : l->frames;
     for (; frame + TILE <= end; frame += TILE)
-        multiply(l, batch, frame, block, TILE);
+        multiply(l, batch, frame, block, TILE, half);
     switch (end - frame) {
-    case 7: multiply(l, batch, frame, block, 7); break;
-    case 6: multiply(l, batch, frame, block, 6); break;
-    case 5: multiply(l, batch, frame, block, 5); break;
-    case 4: multiply(l, batch, frame, block, 4); break;
-    case 3: multiply(l, batch, frame, block, 3); break;
-    case 2: multiply(l, batch, frame, block, 2); break;
-    case 1: multiply(l, batch, frame, block, 1); break;
+    case 7: multiply(l, batch, frame, block, 7, half); break;
+    case 6: multiply(l, batch, frame, block, 6, half); break;
+    case 5: multiply(l, batch, frame, block, 5, half); break;
+    case 4: multiply(l, batch, frame, block, 4, half); break;
+    case 3: multiply(l, batch, frame, block, 3, half); break;
+    case 2: multiply(l, batch, frame, block, 2, half); break;
+    case 1: multiply(l, batch, frame, block, 1, half); break;
     }
 }
 
@@ -86,5 +96,8 @@ void chatterbox_fp32_linear(const Linear *l) {
     for (int64_t block = 0; block < blocks; block++)
         for (int64_t batch = 0; batch < l->batch; batch++)
             for (int64_t frame = 0; frame < l->frames; frame += GROUP)
-                multiply_group(l, batch, frame, block);
+                if (l->weights_are_half)
+                    multiply_group(l, batch, frame, block, 1);
+                else
+                    multiply_group(l, batch, frame, block, 0);
 }

@@ -29,6 +29,7 @@ class _Linear(ctypes.Structure):
         ("x_batch", ctypes.c_int64),
         ("x_frame", ctypes.c_int64),
         ("x_tap", ctypes.c_int64),
+        ("weights_are_half", ctypes.c_int32),
         ("threads", ctypes.c_int32),
     )
 
@@ -49,15 +50,15 @@ def has_kernel(layer: nn.Linear | nn.Conv1d) -> bool:
 class _Kernel(nn.Module):
     """Weights as the kernel reads them. Used on one thread."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        """`weight` is (out, in, taps)."""
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, dtype: torch.dtype) -> None:
+        """`weight` is (out, in, taps), to be kept in float32 or float16."""
         library = compiled(_SOURCE)
         assert library is not None, "see has_kernel"
         super().__init__()
         self._kernel = library.chatterbox_fp32_linear
         outputs, inputs, taps = weight.shape
         blocks = padded(weight.detach(), _BLOCK).view(-1, _BLOCK, inputs, taps)
-        self._weights = blocks.permute(0, 3, 2, 1).contiguous()
+        self._weights = blocks.permute(0, 3, 2, 1).to(dtype).contiguous()
         self._bias = padded(torch.zeros(outputs) if bias is None else bias.detach(), _BLOCK)
         self._call = _Linear(
             weights=self._weights.data_ptr(),
@@ -66,6 +67,7 @@ class _Kernel(nn.Module):
             out_features=outputs,
             taps=taps,
             batch=1,
+            weights_are_half=dtype == torch.float16,
         )
 
     def _multiply(self, x: Tensor, out: Tensor) -> Tensor:
@@ -82,8 +84,9 @@ class KernelLinear(_Kernel):
     A row's result does not depend on the rows beside it, to the last bit.
     """
 
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__(linear.weight[..., None], linear.bias)
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype = torch.float32) -> None:
+        """Of weights in float16 the arithmetic stays in float32."""
+        super().__init__(linear.weight[..., None], linear.bias, dtype=dtype)
         self._call.x_frame = linear.in_features
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,7 +102,7 @@ class KernelConvolution(_Kernel):
     """
 
     def __init__(self, convolution: nn.Conv1d) -> None:
-        super().__init__(convolution.weight, convolution.bias)
+        super().__init__(convolution.weight, convolution.bias, dtype=torch.float32)
         (self._dilation,) = convolution.dilation
 
     def forward(self, x: Tensor) -> Tensor:

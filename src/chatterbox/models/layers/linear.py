@@ -105,12 +105,12 @@ def packed(linear: nn.Linear, precision: Precision) -> nn.Module:
 
     What it keeps cannot be saved, moved or trained.
     """
+    if precision in ("fp32", "fp16") and fp32.has_kernel(linear):
+        return fp32.KernelLinear(linear, DTYPES[precision])
     if precision == "fp16":
         return HalfWeightLinear(linear)
     if precision == "int8":
         return integer(linear)
-    if precision == "fp32" and fp32.has_kernel(linear):
-        return floating(linear)
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return linear
     return BlockedLinear(linear, DTYPES[precision])
