@@ -17,6 +17,9 @@ from chatterbox.models.kernels.int8 import KernelInt8Linear
 from chatterbox.models.layers.convolution import channels_innermost
 from chatterbox.models.layers.linear import HalfWeightLinear
 from chatterbox.models.layers.quantized import Int8Linear
+from chatterbox.models.s3gen import encoder
+from chatterbox.models.s3gen.config import EncoderConfig
+from chatterbox.models.s3gen.encoder import _RelativeAttention
 from chatterbox.models.s3gen.memory import Extent, Memory, Recall
 from chatterbox.models.t3.cache import KVCache, Stepping, plan_runs
 from chatterbox.models.t3.config import T3Config
@@ -180,6 +183,28 @@ def test_frames_see_the_same_alone_and_in_company(threads: None) -> None:
             *(part[row : row + 1, :, :count] for part in new)
         )
         assert torch.equal(by_itself[0], seen[row, :, :count])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("extent", [UNEVEN, EVEN])
+def test_frames_see_by_distance_what_torch_lets_them_see(
+    monkeypatch: pytest.MonkeyPatch, extent: Extent
+) -> None:
+    if not window.has_kernel(torch.empty(1, 64)):
+        pytest.skip("there is no C compiler, or no AVX-512")
+    torch.manual_seed(8)
+    attention = _RelativeAttention(EncoderConfig(width=64 * HEADS, heads=HEADS))
+    attention.remember_distances(400)
+    x = torch.randn(3, FRESH, 64 * HEADS)
+    passes = [recall(extent, rows=1) for _ in range(2)]
+    measured = attention._measured(passes[0])
+    assert measured is not None
+    mine = attention(x, passes[0].key_mask, passes[0])
+    monkeypatch.setattr(encoder, "has_kernel", lambda _: False)
+    expected = attention(x, passes[1].key_mask, passes[1])
+    valid = torch.arange(FRESH) < extent.new[:, None]
+    assert (mine - expected)[valid].abs().max() < 1e-5
+    assert mine.isfinite().all()
 
 
 def integer_layers(size: tuple[int, int], *, bias: bool) -> tuple[KernelInt8Linear, Int8Linear]:

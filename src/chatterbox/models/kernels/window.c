@@ -37,6 +37,10 @@ typedef struct {
     float *out;             /* (rows, frames, heads, WIDTH) */
     float *next_keys, *next_values; /* (rows, heads, window, WIDTH): what is remembered then */
     const int64_t *kept;    /* of every row: new frames that are remembered */
+    /* Where a score depends on how far away a key is, too (arXiv:1901.02860); else NULL: */
+    const float *content_bias, *place_bias; /* (heads, WIDTH), added to the queries */
+    const float *distances;                 /* `farthest` to less: (heads, WIDTH, more than WIDTH beyond) */
+    int64_t distance_head, distance_channel, farthest;
     int64_t rows, group_rows, heads, frames, window;
     int32_t threads;
 } Attention;
@@ -169,33 +173,81 @@ static float weigh(float *scores, int64_t count) {
     return _mm512_reduce_add_ps(_mm512_mask_add_ps(total, rest, total, last));
 }
 
-static void see(
-    const Attention *a, int64_t row, int64_t head, int64_t frame, const float *turned, float *scores
+static inline int64_t blocks(int64_t count) {
+    return (count + WIDTH - 1) / WIDTH * WIDTH;
+}
+
+/* A tile of queries, scaled; where there are fewer, the last is taken again. */
+static void ask(
+    const Attention *a, int64_t row, int64_t head, int64_t frame, const float *bias, float *asked
 ) {
     const Place *fresh = &a->places[PLACES - 1];
-    int64_t tile = a->frames - frame < TILE ? a->frames - frame : TILE, count = 0;
-    for (int p = 0; p < PLACES; p++)
-        count += a->places[p].last[row] - a->places[p].first[row];
-    int64_t stride = (count + WIDTH - 1) / WIDTH * WIDTH;
-
-    float asked[TILE * WIDTH]; /* where there are fewer, the last is taken again */
     const __m512 scale = _mm512_set1_ps(1 / sqrtf(WIDTH));
     for (int64_t t = 0; t < TILE; t++) {
-        int64_t at = frame + (t < tile ? t : tile - 1);
+        int64_t at = frame + t < a->frames ? frame + t : a->frames - 1;
         const float *query = a->queries + offset(a, fresh, row, head) + at * fresh->frame;
-        for (int i = 0; i < WIDTH; i += LANES)
-            _mm512_storeu_ps(asked + t * WIDTH + i, _mm512_mul_ps(_mm512_loadu_ps(query + i), scale));
+        for (int i = 0; i < WIDTH; i += LANES) {
+            __m512 part = _mm512_loadu_ps(query + i);
+            if (bias != NULL)
+                part = _mm512_add_ps(part, _mm512_loadu_ps(bias + head * WIDTH + i));
+            _mm512_storeu_ps(asked + t * WIDTH + i, _mm512_mul_ps(part, scale));
+        }
     }
-    for (int64_t k = 0; k < count; k += WIDTH) {
+}
+
+/* products (TILE lines, `stride` apart) = asked times blocks of WIDTH columns, the first `count` of which count */
+static inline __attribute__((always_inline)) void multiply(
+    const float *asked, const float *right, int64_t right_line, int64_t right_block, int64_t count,
+    float *products, int64_t stride
+) {
+    for (int64_t k = 0; k < count; k += WIDTH, right += right_block) {
         Sums sums;
         clear(&sums);
-        add_product(&sums, asked, WIDTH, turned + k * WIDTH, WIDTH, WIDTH);
+        add_product(&sums, asked, WIDTH, right, right_line, WIDTH);
 #pragma GCC unroll 6
         for (int t = 0; t < TILE; t++)
 #pragma GCC unroll 4
             for (int i = 0; i < PARTS; i++)
-                _mm512_storeu_ps(scores + t * stride + k + i * LANES, sums.at[t][i]);
+                _mm512_storeu_ps(products + t * stride + k + i * LANES, sums.at[t][i]);
     }
+}
+
+/* Adds to the scores of a tile what the distances of `count` keys, `before` of them not new, are worth. */
+static void add_distances(
+    const Attention *a, int64_t row, int64_t head, int64_t frame, int64_t before, int64_t count,
+    float *scores, float *worth
+) {
+    int64_t last = frame + TILE < a->frames ? frame + TILE - 1 : a->frames - 1;
+    int64_t columns = count + last - frame, stride = blocks(count), wide = blocks(columns);
+    float asked[TILE * WIDTH];
+    ask(a, row, head, frame, a->place_bias, asked);
+    /* From a key to the next, the distance falls by one; from a query to the next, it rises. */
+    const float *first = a->distances + head * a->distance_head + a->farthest - before - last;
+    multiply(asked, first, a->distance_channel, WIDTH, columns, worth, wide);
+    for (int64_t t = 0; frame + t <= last && t < TILE; t++)
+        for (int64_t k = 0; k < count; k += LANES) {
+            __m512 score = _mm512_loadu_ps(scores + t * stride + k);
+            __m512 more = _mm512_loadu_ps(worth + t * wide + last - frame - t + k);
+            _mm512_storeu_ps(scores + t * stride + k, _mm512_add_ps(score, more));
+        }
+}
+
+static void see(
+    const Attention *a, int64_t row, int64_t head, int64_t frame, const float *turned, float *scores,
+    float *worth
+) {
+    int64_t tile = a->frames - frame < TILE ? a->frames - frame : TILE, count = 0, before = 0;
+    for (int p = 0; p < PLACES; p++) {
+        before = count;
+        count += a->places[p].last[row] - a->places[p].first[row];
+    }
+    int64_t stride = blocks(count);
+
+    float asked[TILE * WIDTH];
+    ask(a, row, head, frame, a->content_bias, asked);
+    multiply(asked, turned, WIDTH, WIDTH * WIDTH, count, scores, stride);
+    if (a->distances != NULL)
+        add_distances(a, row, head, frame, before, count, scores, worth);
     float totals[TILE];
     for (int t = 0; t < TILE; t++)
         totals[t] = weigh(scores + t * stride, count);
@@ -251,11 +303,12 @@ int chatterbox_window_attention(const Attention *a) {
             count += a->places[p].last[row] - a->places[p].first[row];
         most = count > most ? count : most;
     }
-    most = (most + WIDTH - 1) / WIDTH * WIDTH;
+    most = blocks(most);
+    int64_t wide = a->distances == NULL ? 0 : most + 2 * WIDTH; /* reads LANES at a time */
     int failed = 0;
 #pragma omp parallel num_threads(a->threads)
     {
-        float *room = aligned_alloc(64, most * (WIDTH + TILE) * sizeof *room);
+        float *room = aligned_alloc(64, (most * (WIDTH + TILE) + wide * TILE) * sizeof *room);
         if (room == NULL)
 #pragma omp atomic write
             failed = 1;
@@ -264,8 +317,9 @@ int chatterbox_window_attention(const Attention *a) {
             for (int64_t head = 0; head < a->heads; head++)
                 if (room != NULL) {
                     turn_keys(a, row, head, room);
+                    float *scores = room + most * WIDTH;
                     for (int64_t frame = 0; frame < a->frames; frame += TILE)
-                        see(a, row, head, frame, room, room + most * WIDTH);
+                        see(a, row, head, frame, room, scores, scores + most * TILE);
                     remember(a, row, head);
                 }
         free(room);

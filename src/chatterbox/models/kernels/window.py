@@ -41,6 +41,12 @@ class _Attention(ctypes.Structure):
         ("next_keys", ctypes.c_void_p),
         ("next_values", ctypes.c_void_p),
         ("kept", _Numbers),
+        ("content_bias", ctypes.c_void_p),
+        ("place_bias", ctypes.c_void_p),
+        ("distances", ctypes.c_void_p),
+        ("distance_head", ctypes.c_int64),
+        ("distance_channel", ctypes.c_int64),
+        ("farthest", ctypes.c_int64),
         ("rows", ctypes.c_int64),
         ("group_rows", ctypes.c_int64),
         ("heads", ctypes.c_int64),
@@ -58,6 +64,35 @@ class Counts:
     past: Sequence[int]
     new: Sequence[int]
     kept: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distances:
+    """What makes a score depend on how far away a key is: Transformer-XL's relative positions."""
+
+    content_bias: Tensor  # (heads, 64), added to a query that meets keys
+    place_bias: Tensor  # (heads, 64), added to one that meets distances
+    table: Tensor  # (heads, 64, n), distances from the farthest on, falling by one
+    farthest: int  # the first one of the table
+
+    @property
+    def spare(self) -> int:
+        """Numbers behind the last one of the table that are there to be read."""
+        table = self.table
+        size = table.untyped_storage().nbytes() // table.element_size()
+        last = sum((n - 1) * step for n, step in zip(table.shape, table.stride(), strict=True))
+        return int(size - table.storage_offset() - last - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Keys and values of one layer, those of a kind side by side in the first dimension."""
+
+    prompt: (
+        Tensor  # (2, groups, rows of a group, heads, prompt_size, 64); one voice's, maybe, for all
+    )
+    past: Tensor  # (2, rows, heads, window, 64)
+    next_past: Tensor  # the same, contiguous: written with what will be remembered
 
 
 def has_kernel(like: Tensor) -> bool:
@@ -99,34 +134,39 @@ class WindowKernel:
         queries: Tensor,
         keys: Tensor,
         values: Tensor,
-        *,
-        prompt: Tensor,
-        past: Tensor,
-        next_past: Tensor,
+        remembered: Remembered,
+        distances: Distances | None = None,
     ) -> Tensor:
-        """Queries (rows, heads, frames, 64), new keys and values like them -> the same.
-
-        `prompt` (2, groups, rows of a group, heads, prompt_size, 64) holds keys and values, and may be
-        one voice's for all; `past` (2, rows, heads, window, 64) likewise. What is to be
-        remembered of both is written into `next_past`, which is like `past` and contiguous.
-        """
+        """Queries (rows, heads, frames, 64), new keys and values like them -> the same."""
         rows, heads, frames, width = queries.shape
         assert queries.stride() == keys.stride() == values.stride()
-        assert next_past.is_contiguous()
+        assert remembered.next_past.is_contiguous()
         out = queries.new_empty(rows, frames, heads, width)
         call = self._call
         group = self._group_rows
-        old = past.view(2, -1, group, *past.shape[2:])
+        old = remembered.past.view(2, -1, group, *remembered.past.shape[2:])
         fresh = [part.view(-1, group, *part.shape[1:]) for part in (keys, values)]
-        _point(call.places[0], prompt[0], prompt[1])
+        _point(call.places[0], remembered.prompt[0], remembered.prompt[1])
         _point(call.places[1], old[0], old[1])
         _point(call.places[2], fresh[0], fresh[1])
         call.queries, call.out = queries.data_ptr(), out.data_ptr()
-        call.next_keys, call.next_values = (part.data_ptr() for part in next_past)
+        call.next_keys, call.next_values = (part.data_ptr() for part in remembered.next_past)
         call.heads, call.frames = heads, frames
+        call.distances = None
+        if distances is not None:
+            self._measure(distances)
         if self._kernel(ctypes.byref(call)):
             raise MemoryError("there is no room for the keys of a head")
         return out.transpose(1, 2)
+
+    def _measure(self, distances: Distances) -> None:
+        call, table = self._call, distances.table
+        assert distances.spare >= _WIDTH, "whole blocks are read"
+        call.content_bias = distances.content_bias.data_ptr()
+        call.place_bias = distances.place_bias.data_ptr()
+        call.distances, call.farthest = table.data_ptr(), distances.farthest
+        call.distance_head, call.distance_channel, step = table.stride()
+        assert step == 1
 
 
 def _point(place: _Place, keys: Tensor, values: Tensor) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from chatterbox.models.kernels.window import Distances, has_kernel
 from chatterbox.models.layers.linear import convolution, quicken_norms
 from chatterbox.models.layers.quantized import MakeLinear, fused
 from chatterbox.models.s3gen.config import EncoderConfig
@@ -107,11 +108,33 @@ class _RelativeAttention(nn.Module):
         B, T, D = x.shape
 
         def split(projected: Tensor) -> Tensor:
-            return projected.reshape(B, T, self.heads, self.head_dim)
+            return projected.reshape(B, T, self.heads, self.head_dim).transpose(1, 2)
 
         query, key, value = (split(part) for part in self.project(x))
-        key, value = key.transpose(1, 2), value.transpose(1, 2)
-        turned = (query + self.pos_bias_v).transpose(1, 2)
+        if recall is not None and has_kernel(query) and (near := self._measured(recall)):
+            attended = recall.attend_at_distances(query, key, value, near)
+        else:
+            attended = self._attend(query, key, value, mask, recall)
+        out: Tensor = self.linear_out(attended.transpose(1, 2).reshape(B, T, D))
+        return out
+
+    def _measured(self, recall: Recall) -> Distances | None:
+        """What our kernel wants to know, where the remembered distances reach that far."""
+        farthest, nearest = recall.reach
+        measured = Distances(
+            content_bias=self.pos_bias_u,
+            place_bias=self.pos_bias_v,
+            table=self._distances(farthest, nearest),
+            farthest=farthest,
+        )
+        return measured if measured.spare >= self.head_dim else None
+
+    def _attend(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, recall: Recall | None
+    ) -> Tensor:
+        """(B, heads, T, head_dim) each -> the same."""
+        T = query.shape[2]
+        turned = query + self.pos_bias_v[:, None]
         if recall is None:
             bias = _by_distance_to_by_key(turned @ self._distances(T - 1, 1 - T))
         else:
@@ -119,15 +142,13 @@ class _RelativeAttention(nn.Module):
             farthest, nearest = recall.reach
             by_distance = turned @ self._distances(farthest, nearest)
             places = (farthest - recall.distances())[:, None]
-            bias = by_distance.gather(-1, places.expand(B, self.heads, -1, -1))
+            bias = by_distance.gather(-1, places.expand(len(query), self.heads, -1, -1))
         bias = bias / math.sqrt(self.head_dim)
         if mask is not None:
             bias = bias.masked_fill(~mask[:, None, None], -torch.inf)
-        attended = functional.scaled_dot_product_attention(
-            (query + self.pos_bias_u).transpose(1, 2), key, value, attn_mask=bias
+        return functional.scaled_dot_product_attention(
+            query + self.pos_bias_u[:, None], key, value, attn_mask=bias
         )
-        out: Tensor = self.linear_out(attended.transpose(1, 2).reshape(B, T, D))
-        return out
 
 
 class _FeedForward(nn.Module):

@@ -234,7 +234,19 @@ class Recall:
         mask = None if self.key_mask is None else self.key_mask[:, None, None]
         return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
 
-    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def attend_at_distances(
+        self, queries: Tensor, keys: Tensor, values: Tensor, distances: kernel.Distances
+    ) -> Tensor:
+        """As `attend`, with scores that depend on the distance; only where there is a kernel."""
+        return self._attend(queries, keys, values, distances)
+
+    def _attend(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        distances: kernel.Distances | None = None,
+    ) -> Tensor:
         layer, extent = self._layer, self.extent
         self._layer += 1
         if self._kernel is None:
@@ -246,14 +258,10 @@ class Recall:
                 prompt_size=self._prompt.shape[-2],
                 window=self._past.shape[-2],
             )
-        return self._kernel.attend(
-            queries,
-            keys,
-            values,
-            prompt=self._prompt[layer],
-            past=self._past[layer],
-            next_past=self._next_past[layer],
+        remembered = kernel.Remembered(
+            self._prompt[layer], self._past[layer], self._next_past[layer]
         )
+        return self._kernel.attend(queries, keys, values, remembered, distances)
 
     def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """New (batch * rows, heads, fresh, head_dim) -> with prompt and window in front."""
