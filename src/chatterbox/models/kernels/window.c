@@ -294,6 +294,18 @@ static void remember(const Attention *a, int64_t row, int64_t head) {
     }
 }
 
+/* Room of this thread, kept for the next call: pages asked for anew are the slowest of all. NULL: there is none. */
+static float *at_least(int64_t numbers) {
+    static _Thread_local float *room;
+    static _Thread_local int64_t size;
+    if (size < numbers) {
+        free(room);
+        room = aligned_alloc(64, numbers * sizeof *room);
+        size = room == NULL ? 0 : numbers;
+    }
+    return room;
+}
+
 /* 0, or 1 where there was no room. */
 int chatterbox_window_attention(const Attention *a) {
     int64_t most = 0;
@@ -308,7 +320,7 @@ int chatterbox_window_attention(const Attention *a) {
     int failed = 0;
 #pragma omp parallel num_threads(a->threads)
     {
-        float *room = aligned_alloc(64, (most * (WIDTH + TILE) + wide * TILE) * sizeof *room);
+        float *room = at_least(most * (WIDTH + TILE) + wide * TILE);
         if (room == NULL)
 #pragma omp atomic write
             failed = 1;
@@ -322,7 +334,6 @@ int chatterbox_window_attention(const Attention *a) {
                         see(a, row, head, frame, room, scores, scores + most * TILE);
                     remember(a, row, head);
                 }
-        free(room);
     }
     return failed;
 }
