@@ -97,7 +97,7 @@ def running(folder: Path, *flags: str) -> Iterator[Stack]:
         process = subprocess.Popen(
             [
                 *(SCRIPTS / "chatterbox", "up", *ports),
-                *("--server-flags=--engine tone", "--web-root=none", *flags),
+                *("--server-flags=--engine tone --max-utilisation 0", "--web-root=none", *flags),
             ],
             stdout=subprocess.PIPE,
             stderr=errors,

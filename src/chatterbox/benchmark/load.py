@@ -146,7 +146,7 @@ async def _run(subject: Subject, advance: Advance) -> tuple[float | None, Watch]
         slots=asked.streams,
         max_waiting=_WAITING_PER_SLOT * asked.streams,
         threads=asked.threads,
-    )
+    ).suited_to(asked.device)
     async with running_engine(subject.natural_device(config), config) as engine:
         synthesizer = Synthesizer(engine=engine, voices=subject.library)
         most = MOST_SENTENCES if asked.utterances is None else 1

@@ -86,7 +86,7 @@ def stream_config(asked: Conditions, *, streams: int) -> EngineConfig:
         threads=asked.threads,
         max_speech_tokens=max(asked.tokens, EngineConfig.max_speech_tokens),
         max_utilisation=0.0,
-    )
+    ).suited_to(asked.device)
 
 
 def measure_stream(subject: Subject, advance: Advance) -> Iterator[Figure]:

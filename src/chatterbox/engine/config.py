@@ -1,11 +1,12 @@
 """EngineConfig: the hard bounds of the engine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from chatterbox.errors import ConfigError
 
 TOKEN_RATE_HZ = 25  # speech tokens in a second of speech, all families
+_GPU_RENDER_BATCH = 4
 _POSITIVE = (
     "slots",
     "max_speech_tokens",
@@ -34,7 +35,7 @@ class EngineConfig:
     look_ahead_tokens: int = 3  # drawn beyond a chunk's end, so that its last sounds are known
     chunk_growth: float = 1.5  # each chunk over the one before, until the largest
     max_chunk_tokens: int = 50
-    render_batch: int = 4  # chunks rendered together
+    render_batch: int = 1  # chunks rendered together, which helps GPUs (see `suited_to`) alone
     render_tokens: int = 200  # in all of them; whoever comes meanwhile waits for the end
     prefill_positions: int = 256  # of newcomers' prefixes read between them; more would stall
     steps_per_sync: int = 1  # decode steps before the host looks at the tokens; GPUs like 4
@@ -71,6 +72,13 @@ class EngineConfig:
             raise ConfigError(f"chunk_growth must be at least 1, got {self.chunk_growth}")
         if self.max_chunk_tokens < self.first_chunk_tokens:
             raise ConfigError("max_chunk_tokens must not be below first_chunk_tokens")
+
+    def suited_to(self, device: str) -> "EngineConfig":
+        """The same for a device of this name ("cpu", "cuda:1")."""
+        is_default = self.render_batch == EngineConfig.render_batch
+        if device.startswith("cuda") and is_default:
+            return replace(self, render_batch=_GPU_RENDER_BATCH)
+        return self
 
     @property
     def capacity(self) -> int:

@@ -277,5 +277,5 @@ def model_engine(
     source = FamilySource(
         family, lambda: load_models(family, folder, device=device, precision=precision)
     )
-    config = config or EngineConfig()
+    config = (config or EngineConfig()).suited_to(device)
     return DeviceEngine(ModelDevice([source], config), config)

@@ -232,6 +232,12 @@ def test_bounds_that_cannot_work_are_refused(wrong: dict[str, float]) -> None:
         EngineConfig(**wrong)  # type: ignore[arg-type]
 
 
+def test_only_where_company_helps_chunks_are_rendered_together() -> None:
+    assert EngineConfig().suited_to("cpu").render_batch == 1
+    assert EngineConfig().suited_to("cuda:1").render_batch > 1
+    assert EngineConfig(render_batch=7).suited_to("cuda").render_batch == 7
+
+
 def test_while_rendering_falls_behind_nobody_new_is_let_in() -> None:
     scheduler = Scheduler(EngineConfig(slots=2))
     for _ in range(6):

@@ -186,7 +186,7 @@ def staggered(count: int, *, sentences: int, every_s: float) -> list[Stream]:
 
 
 FAST = {"step_s": 0.008, "step_each_s": 0.0005}  # real time ends at nine streams or ten
-CONFIG = EngineConfig(slots=16)
+CONFIG = EngineConfig(slots=16, render_batch=4)
 
 
 def test_sixteen_streams_below_the_capacity_are_heard_without_a_gap() -> None:

@@ -87,6 +87,23 @@ def test_a_padded_row_of_the_vocoder_is_what_it_is_alone() -> None:
 
 
 @torch.inference_mode()
+def test_a_padded_row_of_the_vocoder_is_what_it_is_alone_in_half_the_bits() -> None:
+    torch.manual_seed(0)
+    vocoder = Vocoder(TINY.vocoder).eval()
+    vocoder.fold_weight_norm()
+    vocoder.convert(torch.bfloat16)
+    frames, per_frame = max(LENGTHS), TINY.vocoder.samples_per_frame
+    mel, lengths = torch.randn(len(LENGTHS), 80, frames), torch.tensor(LENGTHS)
+    source = 0.1 * torch.randn(len(LENGTHS), 1, frames * per_frame)
+    wav = vocoder.decode(mel, source, lengths)
+
+    for row, length in enumerate(LENGTHS):
+        one, samples = slice(row, row + 1), length * per_frame
+        alone = vocoder.decode(mel[one, :, :length], source[one, :, :samples])
+        assert (wav[one, :samples] - alone).norm() < 0.02 * alone.norm()
+
+
+@torch.inference_mode()
 def test_a_padded_row_of_the_tokenizer_is_what_it_is_alone() -> None:
     torch.manual_seed(0)
     tokenizer = S3Tokenizer(S3TokenizerConfig.tiny()).eval()

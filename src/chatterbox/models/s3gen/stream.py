@@ -24,6 +24,7 @@ from chatterbox.models.s3gen.model import S3Gen, onset_fade
 Extend = Callable[[News, FlowMemory, FlowMemory], tuple[Tensor, FlowMemory]]
 
 FRAMES_PER_TOKEN = 2
+_LAST_STEP = 16  # frames, to whose multiples the vocoder's last chunk is padded
 _PROMPT_SEED = 0  # of the noise under a prompt: one for all streams, or each would hear it anew
 
 
@@ -183,6 +184,9 @@ def render_chunks(
         _Row.of(chunk, mel, memory)
         for chunk, mel, memory in zip(chunks, mels, memories, strict=True)
     ]
+    if rows[0].around.device.type == "cpu":
+        # There, company makes the vocoder no faster, and each shape has kernels of its own.
+        return [sounded for row in rows for sounded in _sound(s3gen, [row], settings)]
     return _sound(s3gen, rows, settings)
 
 
@@ -269,6 +273,10 @@ class _Row:
     behind: int  # frames heard already
     frames: int  # to be heard now
 
+    @property
+    def is_last(self) -> bool:
+        return self.chunk.kept == len(self.chunk.tokens)
+
     @classmethod
     def of(cls, chunk: ChunkInput, mel: Tensor, memory: FlowMemory) -> "_Row":
         state = chunk.state
@@ -289,6 +297,8 @@ def _sound(
     vocoder = s3gen.mel2wav
     sizes = [row.around.shape[-1] for row in rows]
     size, like = max(sizes), rows[0].around
+    if len(rows) == 1 and rows[0].is_last:  # of any length, where the others are of a few
+        size = -(-size // _LAST_STEP) * _LAST_STEP
     mel = torch.cat([functional.pad(r.around, (0, size - r.around.shape[-1])) for r in rows])
     lengths = None
     if min(sizes) < size:

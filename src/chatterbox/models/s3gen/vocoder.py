@@ -206,10 +206,10 @@ class Vocoder(nn.Module):
         """mel (B, bins, F), source (B, 1, samples) -> samples (B, samples) within the peak."""
         config = self.config
         masks: list[Tensor | None] = [None] * (len(config.upsample_rates) + 1)
-        if lengths is not None:
-            masks = self._level_masks(lengths, mel)
-        spectrum = channels_innermost(_masked(self._analyse(source[:, 0], lengths), masks[-1]))
         dtype = self.conv_pre.weight.dtype
+        if lengths is not None:
+            masks = self._level_masks(lengths, mel.shape[-1], dtype)
+        spectrum = channels_innermost(_masked(self._analyse(source[:, 0], lengths), masks[-1]))
         spectrum = spectrum.to(dtype)
         x = convolve(self.conv_pre, channels_innermost(_masked(mel, masks[0])).to(dtype))
         kinds = len(config.resblock_kernels)
@@ -230,12 +230,13 @@ class Vocoder(nn.Module):
         wav = self._synthesise(_masked(magnitude, masks[-1]), angle, masks[-1])
         return torch.clamp(wav, -config.peak, config.peak)
 
-    def _level_masks(self, lengths: Tensor, mel: Tensor) -> list[Tensor | None]:
+    def _level_masks(self, lengths: Tensor, frames: int, dtype: torch.dtype) -> list[Tensor | None]:
         masks: list[Tensor | None] = []
-        steps, factor = mel.shape[-1], 1
+        like = torch.empty(0, dtype=dtype, device=lengths.device)
+        factor = 1
         for level in range(len(self.ups) + 1):
             extra = int(level == len(self.ups))
-            masks.append(_frame_mask(lengths * factor + extra, steps * factor + extra, mel))
+            masks.append(_frame_mask(lengths * factor + extra, frames * factor + extra, like))
             if level < len(self.ups):
                 factor *= self.config.upsample_rates[level]
         return masks
