@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from chatterbox.models.kernels import attention, fp32, int8, rows, snake, window
+from chatterbox.models.kernels import attention, fp32, int8, rows, snake
 from chatterbox.models.kernels.attention import KernelStepping
 from chatterbox.models.kernels.compiler import compiled
 from chatterbox.models.kernels.fp32 import KernelConvolution, KernelLinear
@@ -17,15 +17,17 @@ from chatterbox.models.kernels.int8 import KernelInt8Linear
 from chatterbox.models.layers.convolution import channels_innermost
 from chatterbox.models.layers.linear import HalfWeightLinear
 from chatterbox.models.layers.quantized import Int8Linear
-from chatterbox.models.s3gen import encoder
-from chatterbox.models.s3gen.config import EncoderConfig
-from chatterbox.models.s3gen.encoder import _RelativeAttention
-from chatterbox.models.s3gen.memory import Extent, Memory, Recall
 from chatterbox.models.t3.cache import KVCache, Stepping, plan_runs
 from chatterbox.models.t3.config import T3Config
 
 MAX_LENGTH = 700
 ROWS, LENGTHS = [3, 4, 0, 5], [120, 120, 1, 699]  # of unequal lengths, two of them side by side
+
+
+def need(kernel: bool) -> None:  # noqa: FBT001
+    """Skip a test on machines that have no such kernel."""
+    if not kernel:
+        pytest.skip("there is no C compiler, or the processor is too old")
 
 
 @pytest.fixture
@@ -37,8 +39,7 @@ def threads() -> Iterator[None]:
 
 def cache() -> KVCache:
     made = KVCache(T3Config.tiny(), rows=6, max_length=MAX_LENGTH)
-    if not attention.has_kernel(made):
-        pytest.skip("there is no C compiler")
+    need(attention.has_kernel(made))
     generator = torch.Generator().manual_seed(1)
     made.keys.normal_(generator=generator)
     made.values.normal_(generator=generator)
@@ -92,126 +93,10 @@ def test_what_is_watched_are_the_queries() -> None:
     assert torch.equal(queries, new[0])
 
 
-HEADS, PROMPT, WINDOW, SEEN, FRESH = 3, 130, 33, 30, 37
-
-
-def recall(extent: Extent, *, rows: int, shared: bool = False) -> Recall:
-    """A pass of a batch, `rows` of the network each; `shared`: all speak with one voice."""
-    generator = torch.Generator().manual_seed(5)
-    batch = len(extent.new)
-
-    def memory(batch: int, size: int) -> Memory:
-        keys_values = torch.randn(2, 2, batch, rows, HEADS, size, 64, generator=generator)
-        return Memory(keys_values=keys_values, tails=torch.zeros(batch, rows, 0, 2))
-
-    past, prompt = memory(batch, WINDOW), memory(1 if shared else batch, PROMPT)
-    if shared:
-        one = Memory(keys_values=prompt.keys_values.squeeze(2), tails=prompt.tails.squeeze(0))
-        prompt = one.spread(batch)
-    return Recall(past, prompt, extent, seen=SEEN, fresh=FRESH)
-
-
-def extent(*, prompt: list[int], past: list[int], new: list[int], kept: list[int]) -> Extent:
-    return Extent.of(prompt=prompt, past=past, new=new, kept=kept, device=torch.device("cpu"))
-
-
-def frames(rows: int, layer: int) -> list[Tensor]:
-    """Queries, keys and values as a fused projection leaves them, not contiguous."""
-    projected = torch.randn(
-        rows, FRESH, 3, HEADS, 64, generator=torch.Generator().manual_seed(layer)
-    )
-    projected[:, :, 0] *= 3
-    return [part.transpose(1, 2) for part in projected.unbind(2)]
-
-
-UNEVEN = extent(prompt=[130, 10, 0], past=[0, 30, 7], new=[37, 3, 20], kept=[31, 2, 20])
-EVEN = extent(prompt=[130] * 3, past=[30] * 3, new=[37] * 3, kept=[35] * 3)
-
-
-@torch.inference_mode()
-@pytest.mark.parametrize("rows", [1, 2])
-@pytest.mark.parametrize(
-    ("extent", "shared"), [(UNEVEN, False), (EVEN, False), (EVEN, True), (UNEVEN, True)]
-)
-def test_frames_see_what_torch_lets_them_see(
-    monkeypatch: pytest.MonkeyPatch,
-    extent: Extent,
-    shared: bool,  # noqa: FBT001
-    rows: int,
-) -> None:
-    if not window.has_kernel(torch.empty(1, 64)):
-        pytest.skip("there is no C compiler, or no AVX-512")
-    passes = {name: recall(extent, rows=rows, shared=shared) for name in ("ours", "torch's")}
-    valid = torch.arange(FRESH) < extent.new.repeat_interleave(rows)[:, None]
-    seen = {}
-    for name, one in passes.items():
-        if name != "ours":
-            monkeypatch.setattr(window, "has_kernel", lambda _: False)
-        seen[name] = [one.attend(*frames(3 * rows, layer)).transpose(1, 2) for layer in range(2)]
-    for mine, expected in zip(*seen.values(), strict=True):
-        assert (mine - expected)[valid].abs().max() < 4e-6
-        assert mine.isfinite().all()
-    mine, expected = (one.memory().keys_values for one in passes.values())
-    for row, (past, kept) in enumerate(zip(extent.past, extent.kept, strict=True)):
-        held = min(WINDOW, int(past + kept))
-        assert torch.equal(*(kv[:, :, row, ..., WINDOW - held :, :] for kv in (mine, expected)))
-
-
-@torch.inference_mode()
-def test_frames_see_the_same_alone_and_in_company(threads: None) -> None:
-    if not window.has_kernel(torch.empty(1, 64)):
-        pytest.skip("there is no C compiler, or no AVX-512")
-    torch.set_num_threads(2)
-    together = recall(UNEVEN, rows=1)
-    new = frames(3, 0)
-    seen = together.attend(*new)
-    torch.set_num_threads(1)
-    for row in range(3):
-        mine = extent(**{
-            name: [int(getattr(UNEVEN, name)[row])] for name in ("prompt", "past", "new", "kept")
-        })  # fmt: skip
-        alone = recall(UNEVEN, rows=1)
-        past, prompt = (
-            Memory(keys_values=kv, tails=torch.zeros(1, 1, 0, 2))
-            for kv in (
-                alone._past[:, :, row : row + 1].unsqueeze(3),
-                alone._prompt[:, :, row : row + 1],
-            )
-        )
-        count = int(UNEVEN.new[row])
-        by_itself = Recall(past, prompt, mine, seen=SEEN, fresh=count).attend(
-            *(part[row : row + 1, :, :count] for part in new)
-        )
-        assert torch.equal(by_itself[0], seen[row, :, :count])
-
-
-@torch.inference_mode()
-@pytest.mark.parametrize("extent", [UNEVEN, EVEN])
-def test_frames_see_by_distance_what_torch_lets_them_see(
-    monkeypatch: pytest.MonkeyPatch, extent: Extent
-) -> None:
-    if not window.has_kernel(torch.empty(1, 64)):
-        pytest.skip("there is no C compiler, or no AVX-512")
-    torch.manual_seed(8)
-    attention = _RelativeAttention(EncoderConfig(width=64 * HEADS, heads=HEADS))
-    attention.remember_distances(400)
-    x = torch.randn(3, FRESH, 64 * HEADS)
-    passes = [recall(extent, rows=1) for _ in range(2)]
-    measured = attention._measured(passes[0])
-    assert measured is not None
-    mine = attention(x, passes[0].key_mask, passes[0])
-    monkeypatch.setattr(encoder, "has_kernel", lambda _: False)
-    expected = attention(x, passes[1].key_mask, passes[1])
-    valid = torch.arange(FRESH) < extent.new[:, None]
-    assert (mine - expected)[valid].abs().max() < 1e-5
-    assert mine.isfinite().all()
-
-
 def integer_layers(size: tuple[int, int], *, bias: bool) -> tuple[KernelInt8Linear, Int8Linear]:
     torch.manual_seed(3)
     layer = nn.Linear(*size, bias=bias)
-    if not int8.has_kernel(layer):
-        pytest.skip("there is no C compiler, or no AVX-512 VNNI")
+    need(int8.has_kernel(layer))
     return KernelInt8Linear(layer), Int8Linear(layer)
 
 
@@ -246,8 +131,7 @@ def test_weights_that_lie_the_other_way_round_are_read_rightly() -> None:
     torch.manual_seed(4)
     turned = nn.Linear(64, 128)
     turned.weight = nn.Parameter(turned.weight.detach().t().contiguous().t())
-    if not int8.has_kernel(turned):
-        pytest.skip("there is no C compiler, or no AVX-512 VNNI")
+    need(int8.has_kernel(turned))
     x = torch.randn(3, 64)
     assert (KernelInt8Linear(turned)(x) - turned(x)).abs().max() < 0.05
 
@@ -258,8 +142,7 @@ def test_weights_that_lie_the_other_way_round_are_read_rightly() -> None:
 def test_a_layer_is_that_of_torch(size: tuple[int, int], bias: bool) -> None:  # noqa: FBT001
     torch.manual_seed(3)
     layer = nn.Linear(*size, bias=bias)
-    if not fp32.has_kernel(layer):
-        pytest.skip("there is no C compiler, or no AVX-512")
+    need(fp32.has_kernel(layer))
     for count in (1, 2, 3, 7, 8, 9, 65):
         x = torch.randn(count, 1, size[0])
         assert (KernelLinear(layer)(x) - layer(x)).abs().max() < 1e-5
@@ -269,8 +152,7 @@ def test_a_layer_is_that_of_torch(size: tuple[int, int], bias: bool) -> None:  #
 def test_weights_in_half_the_bits_are_those_rounded() -> None:
     torch.manual_seed(3)
     layer = nn.Linear(256, 130)
-    if not fp32.has_kernel(layer):
-        pytest.skip("there is no C compiler, or no AVX-512")
+    need(fp32.has_kernel(layer))
     x = torch.randn(9, 256)
     ours = KernelLinear(layer, torch.float16)(x)
     expected = functional.linear(x, layer.weight.half().float(), layer.bias)
@@ -283,8 +165,7 @@ def test_weights_in_half_the_bits_are_those_rounded() -> None:
 def test_a_row_is_the_same_alone_and_in_company(threads: None, dtype: torch.dtype) -> None:
     torch.manual_seed(3)
     plain = nn.Linear(768, 2304)
-    if not fp32.has_kernel(plain):
-        pytest.skip("there is no C compiler, or no AVX-512")
+    need(fp32.has_kernel(plain))
     layer = KernelLinear(plain, dtype)
     x = torch.randn(13, 768)
     torch.set_num_threads(2)
@@ -301,8 +182,7 @@ def test_a_convolution_is_that_of_torch(
 ) -> None:
     torch.manual_seed(3)
     layer = nn.Conv1d(*channels, taps, dilation=dilation)
-    if not fp32.has_kernel(layer):
-        pytest.skip("there is no C compiler, or no AVX-512")
+    need(fp32.has_kernel(layer))
     ours = KernelConvolution(layer)
     x = torch.randn(3, channels[0], 70)
     for given in (x, channels_innermost(x), x[..., :11]):
@@ -325,8 +205,7 @@ def test_what_is_no_plain_convolution_is_left_to_torch() -> None:
 def test_the_snake_is_that_of_torch(dtype: torch.dtype, bound: float) -> None:
     torch.manual_seed(6)
     x = channels_innermost(torch.randn(2, 48, 33) * torch.logspace(-3, 2, 33)).to(dtype)
-    if not snake.has_kernel(x):
-        pytest.skip("there is no C compiler, or no AVX-512")
+    need(snake.has_kernel(x))
     alpha = torch.rand(48) + 0.1
     mine = snake.snake(x, alpha, 1 / alpha)
     exact, a = x.double(), alpha.double()[:, None]
@@ -343,8 +222,7 @@ def test_a_norm_is_that_of_torch(make: type[nn.LayerNorm | nn.RMSNorm], eps: flo
     norm = make(96, eps=eps)
     for parameter in norm.parameters():
         parameter.copy_(torch.randn(96))
-    if not rows.has_norm(norm):
-        pytest.skip("there is no C compiler, or no AVX-512")
+    need(rows.has_norm(norm))
     x = torch.randn(3, 500, 96) * torch.logspace(-1, 3, 500)[:, None] + 5
     ours = rows.KernelNorm(norm)
     assert (ours(x) - norm(x)).abs().max() < 2e-5
@@ -355,8 +233,7 @@ def test_a_norm_is_that_of_torch(make: type[nn.LayerNorm | nn.RMSNorm], eps: flo
 def test_activations_are_those_of_torch() -> None:
     x = torch.cat([torch.linspace(-12, 12, 4001), torch.tensor([-1e30, -100, 0.0, 100, 1e30])])
     x = functional.pad(x, (0, -len(x) % 32)).view(1, 2, -1)
-    if not rows._fits(x, x.shape[-1]):
-        pytest.skip("there is no C compiler, or no AVX-512")
+    need(rows._fits(x, x.shape[-1]))
     bound = 3e-7 * (1 + x.abs())
     assert ((rows.gelu(x) - functional.gelu(x.double())).abs() <= bound).all()
     tanh = functional.gelu(x.double(), approximate="tanh")

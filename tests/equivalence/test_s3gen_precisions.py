@@ -1,5 +1,7 @@
 """S3Gen in faster numbers sounds as in float32, and still alike alone and in company."""
 
+from collections.abc import Callable, Iterator
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from chatterbox.engine.s3gen_runner import SeededNoise
 from chatterbox.models.bundle import Models, load_models
 from chatterbox.models.conditioning import S3GenConditioning
 from chatterbox.models.families import TINY
+from chatterbox.models.kernels.compiler import compiled
 from chatterbox.models.precision import Precision
 from chatterbox.models.s3gen.stream import (
     ChunkInput,
@@ -59,6 +62,26 @@ def test_it_sounds_as_in_float32(exact: Models, precision: Precision, bound: flo
     (actual,) = sounds(faster, first_chunk(faster, "ada", 1))
     apart = s3gen_log_mel(actual[None], 24_000, 80) - s3gen_log_mel(expected[None], 24_000, 80)
     assert 0 < apart.abs().mean() < bound
+
+
+@pytest.fixture
+def take_compiler_away(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    def take() -> None:
+        monkeypatch.setenv("CC", "")
+        compiled.cache_clear()
+
+    yield take
+    compiled.cache_clear()
+
+
+def test_without_our_kernels_it_sounds_the_same(
+    exact: Models, take_compiler_away: Callable[[], None]
+) -> None:
+    (expected,) = sounds(exact, first_chunk(exact, "ada", 1))
+    take_compiler_away()
+    plain = load_models(TINY)
+    (actual,) = sounds(plain, first_chunk(plain, "ada", 1))
+    assert (actual - expected).norm() < 1e-3 * expected.norm()
 
 
 def test_in_integers_a_stream_keeps_its_mel_in_company(exact: Models) -> None:

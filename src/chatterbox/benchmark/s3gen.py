@@ -93,6 +93,7 @@ class _Voicing:
     def __init__(self, subject: Subject, runner: S3GenRunner, *, streams: int, tokens: int) -> None:
         self._runner = runner
         self._device = subject.models.device
+        self._together = EngineConfig().suited_to(subject.conditions.device).render_batch
         self._end = 0
         self._sequences = []
         for number in range(streams):
@@ -105,14 +106,15 @@ class _Voicing:
             self._sequences.append(sequence)
 
     def render(self, tokens: int) -> float:
-        """The next chunk of every stream; returns the seconds it took."""
+        """The next chunk of every stream, as many together as the engine would; returns the seconds."""
         end = self._end + tokens
         chunks = [
             Chunk(sequence, self._end, end, is_last=end == len(sequence.tokens))
             for sequence in self._sequences
         ]
         self._end = end
-        return seconds_of(lambda: self._runner.render(chunks), self._device)
+        batches = [chunks[n : n + self._together] for n in range(0, len(chunks), self._together)]
+        return seconds_of(lambda: [self._runner.render(batch) for batch in batches], self._device)
 
     def leave(self) -> None:
         for sequence in self._sequences:

@@ -28,7 +28,7 @@ _TIMEOUT_S = 60.0
 def compiled(source: Path) -> ctypes.CDLL | None:
     """The functions of a C file; None where there is no compiler, or it cannot compile that.
 
-    It takes a third of a second, and nothing is left on the disk. `CC` names another compiler; if it is
+    It takes a moment, and nothing is left on the disk. `CC` names another compiler; if it is
     empty, none is used.
     """
     name = os.environ.get("CC", "cc")

@@ -21,6 +21,8 @@
 #endif
 #include <immintrin.h>
 
+#include "exponential.h"
+
 enum { WIDTH = 64, LANES = 16, PARTS = WIDTH / LANES, TILE = 6, PLACES = 3 };
 enum { AHEAD = 32 }; /* frames: sixteen lines at a time are no stream that the processor sees */
 
@@ -138,19 +140,6 @@ static inline __attribute__((always_inline)) void clear(Sums *sums) {
 #pragma GCC unroll 4
         for (int i = 0; i < PARTS; i++)
             sums->at[t][i] = _mm512_setzero_ps();
-}
-
-/* e to the power of x <= 0, to 3 in the last place: 2^n times a Taylor series around 0. */
-static inline __m512 exponential(__m512 x) {
-    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 0);
-    __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x); /* n ln 2 in two parts */
-    r = _mm512_fmadd_ps(n, _mm512_set1_ps(2.12194440e-4f), r);
-    static const float factors[] = {1 / 120.f, 1 / 24.f, 1 / 6.f, 1 / 2.f, 1, 1};
-    __m512 y = _mm512_set1_ps(1 / 720.f);
-#pragma GCC unroll 6
-    for (int i = 0; i < 6; i++)
-        y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(factors[i]));
-    return _mm512_scalef_ps(y, n);
 }
 
 /* Scores to weights, in place; the sum of them. */
