@@ -105,7 +105,7 @@ class Bench:
                 scheduler.admitted(sequence, self.device.admit(sequence), now_s=0.0)
             plan = scheduler.plan(now_s=0.0)
             if not plan.is_empty:
-                scheduler.commit(plan, self.device.draw(plan), now_s=0.0)
+                scheduler.commit(plan, self.device.draw(plan).result(), now_s=0.0)
             for chunk in scheduler.ready_to_speak(now_s=0.0, idle=True):
                 scheduler.rendered(chunk, now_s=0.0)  # unheard: only the tokens matter here
                 scheduler.delivered(chunk.sequence, duration_s=0.0, now_s=0.0)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from chatterbox.engine.sampler import History, SamplingTable
 from chatterbox.models.t3.cache import KVCache
+from chatterbox.models.transfer import integers
 from chatterbox.speech import Sampling
 
 Places = slice | Tensor  # evenly spaced ones, which are a view, or any
@@ -101,7 +102,7 @@ class Slots:
         slot = speaker.slot
         self.tokens[slot] = spoken[-1]
         self.drawn[slot] = len(spoken)
-        self.history.resume(slot, torch.tensor(spoken, device=self.tokens.device))
+        self.history.resume(slot, integers(spoken, self.tokens.device))
 
     def settings(self, speakers: Several[Speaker]) -> SamplingTable:
         """The table of some speakers alone, with flags that save what none of them needs."""
@@ -153,7 +154,7 @@ class Batch:
         device = slots.tokens.device
         return cls(
             slots=_places(numbers, device),
-            slot_numbers=torch.tensor(numbers, dtype=torch.int64, device=device),
+            slot_numbers=integers(numbers, device),
             owners=_places(owners, device),
             told=_places(told, device),
             untold=_places(untold, device) if len(rows) > len(speakers) else None,
@@ -204,4 +205,4 @@ def _places(numbers: list[int], device: torch.device) -> Places:
     steps = {b - a for a, b in pairwise(numbers)} or {1}
     if len(steps) == 1 and (step := steps.pop()) > 0:
         return slice(numbers[0], numbers[-1] + 1, step)
-    return torch.tensor(numbers, dtype=torch.int64, device=device)
+    return integers(numbers, device)

@@ -1,8 +1,9 @@
 """CapacityMeter: learns from the device's own timings what its work costs, and so what it can carry.
 
-Three things are timed: decode steps, renderings, and everything else. From them follows how much
-of each second the device would be busy with so many live streams. Plain Python, a few numbers of
-memory; what is old is forgotten, so that a machine that slows down is believed.
+Three things are timed: decode steps, renderings, and everything else, and how much of it the
+device did beside other work. From them follows how much of each second it would be busy with so
+many live streams. Plain Python, a few numbers of memory; what is old is forgotten, so that a
+machine that slows down is believed.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from chatterbox.engine.config import TOKEN_RATE_HZ
 
 _NEWS = 0.05  # weight of an observation, once there have been twenty
 _ENOUGH_VARIANCE = 0.25  # of sizes: with less, how the cost grows cannot be seen in the noise
+_MOST_HIDDEN = 0.5  # of two lanes; more would be a mistake of the clocks
 _OUTLIER = 4.0  # times what was expected; more is a hiccup of the machine
 
 
@@ -47,6 +49,7 @@ class Costs:
     position_s: float = 0.0  # reading one position of a prefix
     render_per_s: float = 0.0  # rendering a second of audio alone, in chunks as they come
     rest_per_s: float = 0.0  # everything else for a second of audio
+    hidden: float = 0.0  # the share of all work that was done beside other work, in [0, 1)
 
     def render_s(self, chunks: int, tokens: int) -> float:
         """Rendering so many chunks together, the longest of so many tokens."""
@@ -58,7 +61,7 @@ class Costs:
         Above 1 they cannot all be heard without gaps.
         """
         draw_s, render_s = self.token_s(streams, slots, render_batch)
-        return TOKEN_RATE_HZ * (draw_s + render_s)
+        return TOKEN_RATE_HZ * (draw_s + render_s) * (1 - self.hidden)
 
     def token_s(self, streams: int, slots: int, render_batch: int) -> tuple[float, float]:
         """What a token of each of so many streams takes to draw, and to render with all the rest."""
@@ -91,24 +94,39 @@ class CapacityMeter:
         self._position = _Line()
         self._sums = _Sums()
 
-    def drew(self, *, sequences: int, steps: int, positions: int, seconds: float) -> None:
-        """A turn took `seconds`: `steps` decode steps of `sequences`, and `positions` were read."""
+    def drew(
+        self, *, sequences: int, steps: int, positions: int, seconds: float, hidden_s: float = 0.0
+    ) -> None:
+        """A turn took `seconds`: `steps` decode steps of `sequences`, and `positions` were read.
+
+        Of them, `hidden_s` passed while the engine did something else; negative where it waited
+        for longer than the work took, so that the two cancel out.
+        """
+        self._sums.hidden_s += hidden_s
         if positions:
             decoding_s = steps * self.costs.step.seconds(sequences) if sequences else 0.0
             reading_s = max(0.0, seconds - decoding_s)
             self._position.observe(1, reading_s / positions)
             self._sums.rest_s += reading_s
+            self._sums.drawn_s += seconds - reading_s
         elif sequences:
             self._step.observe(sequences, seconds / steps)
+            self._sums.drawn_s += seconds
         self._update()
 
-    def rendered(self, *, chunks: int, tokens: int, audio_s: float, seconds: float) -> None:
-        """Rendering `chunks` together, the longest of `tokens`, `audio_s` in all, took `seconds`."""
+    def rendered(
+        self, *, chunks: int, tokens: int, audio_s: float, seconds: float, hidden_s: float = 0.0
+    ) -> None:
+        """Rendering `chunks` together, the longest of `tokens`, `audio_s` in all, took `seconds`.
+
+        `hidden_s` as in `drew`.
+        """
         alone_s = self.costs.chunk.seconds(tokens)
         self._batch.observe(chunks, seconds / alone_s if alone_s else 1.0)
         together = BatchCost(1.0, self._batch.share).seconds(chunks)
         self._chunk.observe(tokens, seconds / together)
-        self._sums.add(audio_s, render_s=seconds * chunks / together)
+        self._sums.add(audio_s, render_s=seconds * chunks / together, rendered_s=seconds)
+        self._sums.hidden_s += hidden_s
         self._update()
 
     def spent(self, seconds: float) -> None:
@@ -127,6 +145,7 @@ class CapacityMeter:
             position_s=self._position.cost.one_s,
             render_per_s=self._sums.render_per_s,
             rest_per_s=self._sums.rest_per_s,
+            hidden=self._sums.hidden,
         )
 
 
@@ -170,13 +189,24 @@ class _Sums:
 
     audio_s: float = 0.0
     render_s: float = 0.0  # had every chunk been rendered alone
+    rendered_s: float = 0.0  # as it was
     rest_s: float = 0.0
+    drawn_s: float = 0.0
+    hidden_s: float = 0.0  # of all of these
 
-    def add(self, audio_s: float, *, render_s: float) -> None:
+    def add(self, audio_s: float, *, render_s: float, rendered_s: float) -> None:
         kept = 1 - _NEWS
         self.audio_s = kept * self.audio_s + audio_s
         self.render_s = kept * self.render_s + render_s
+        self.rendered_s = kept * self.rendered_s + rendered_s
         self.rest_s *= kept
+        self.drawn_s *= kept
+        self.hidden_s *= kept
+
+    @property
+    def hidden(self) -> float:
+        work_s = self.rendered_s + self.drawn_s + self.rest_s
+        return min(max(0.0, self.hidden_s / work_s), _MOST_HIDDEN) if work_s else 0.0
 
     @property
     def render_per_s(self) -> float:

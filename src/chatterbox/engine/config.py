@@ -7,6 +7,7 @@ from chatterbox.errors import ConfigError
 
 TOKEN_RATE_HZ = 25  # speech tokens in a second of speech, all families
 _GPU_RENDER_BATCH = 4
+_GPU_STEPS = 4  # they go on while the host chooses and launches audio
 _POSITIVE = (
     "slots",
     "max_speech_tokens",
@@ -38,7 +39,7 @@ class EngineConfig:
     render_batch: int = 1  # chunks rendered together, which helps GPUs (see `suited_to`) alone
     render_tokens: int = 200  # in all of them; whoever comes meanwhile waits for the end
     prefill_positions: int = 256  # of newcomers' prefixes read between them; more would stall
-    steps_per_sync: int = 1  # decode steps before the host looks at the tokens; GPUs like 4
+    steps_per_sync: int = 1  # decode steps before the host looks at the tokens (see `suited_to`)
     stuck_tokens: int = 50  # the same few tokens over and over for 2 s: the utterance is cut
     hold_tokens: int = 16  # of such a repetition, as much is heard as a sound may be held
     lead_s: float = 8.0  # a stream with so much audio ahead gives way to others
@@ -75,10 +76,14 @@ class EngineConfig:
 
     def suited_to(self, device: str) -> "EngineConfig":
         """The same for a device of this name ("cpu", "cuda:1")."""
-        is_default = self.render_batch == EngineConfig.render_batch
-        if device.startswith("cuda") and is_default:
-            return replace(self, render_batch=_GPU_RENDER_BATCH)
-        return self
+        if not device.startswith("cuda"):
+            return self
+        default, changes = EngineConfig, {}
+        if self.render_batch == default.render_batch:
+            changes["render_batch"] = _GPU_RENDER_BATCH
+        if self.steps_per_sync == default.steps_per_sync:
+            changes["steps_per_sync"] = _GPU_STEPS
+        return replace(self, **changes)
 
     @property
     def capacity(self) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Sequence as Several
 from typing import TYPE_CHECKING, Protocol
 
 from chatterbox.audio.clip import Clip
+from chatterbox.engine.job import Job
 from chatterbox.engine.plan import Plan
 from chatterbox.engine.protocol import FamilyInfo
 from chatterbox.engine.sequence import Chunk, Sequence, Utterance
@@ -40,15 +41,20 @@ class Device(Protocol):
         part of its prefix. There is none if everything was drawn. A ChatterboxError here fails this sequence alone; anything else fails them all.
         """
 
-    def draw(self, plan: Plan) -> Mapping[Sequence, tuple[int | None, ...]]:
+    def draw(self, plan: Plan) -> Job[Mapping[Sequence, tuple[int | None, ...]]]:
         """Read what is to be read and draw speech tokens; None, always last, where one ended.
 
         Up to `plan.steps` for each decoding sequence, one for each whose last piece was read,
-        nothing for the other newcomers.
+        nothing for the other newcomers. The result is asked for before the next plan; until
+        then nobody is admitted, told of or forgotten.
         """
 
-    def render(self, chunks: Several[Chunk]) -> Several[Clip]:
-        """The audio of each chunk. Chunks of one sequence come in order, without gaps."""
+    def render(self, chunks: Several[Chunk]) -> Job[Several[Clip]]:
+        """The audio of each chunk. Chunks of one sequence come in order, without gaps.
+
+        One rendering at a time; others are admitted and forgotten and tokens drawn meanwhile,
+        where the device can do both.
+        """
 
     def mark(self, sequence: Sequence) -> bytes:
         """What `admit` needs of its latest chunk to go on behind it, on another device too."""

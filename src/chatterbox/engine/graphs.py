@@ -1,5 +1,6 @@
 """How decode steps are run: operation by operation, or as recordings of a few shapes."""
 
+from collections.abc import Callable
 from collections.abc import Sequence as Several
 from typing import Protocol
 
@@ -9,6 +10,9 @@ from chatterbox.engine.batch import Batch, Speaker
 from chatterbox.engine.recording import Recorder, Work
 from chatterbox.engine.step import DecodeStep
 from chatterbox.models.t3.cache import Run, plan_runs
+from chatterbox.models.transfer import to_device, to_host
+
+Columns = Callable[[], list[list[int]]]
 
 _LEAST_REACH = 256  # positions; below, a step takes no less time
 
@@ -19,8 +23,11 @@ class StepRunner(Protocol):
     def prepare(self) -> None:
         """Do beforehand what can be done once for all; nobody may be speaking."""
 
-    def run(self, speakers: Several[Speaker], steps: int) -> list[list[int]]:
-        """The tokens of each speaker; after an end they mean nothing."""
+    def run(self, speakers: Several[Speaker], steps: int) -> Columns:
+        """Launch steps; once they are done, and before the next, the tokens of each speaker.
+
+        After an end they mean nothing.
+        """
 
 
 class EagerSteps:
@@ -34,7 +41,7 @@ class EagerSteps:
     def prepare(self) -> None:
         pass
 
-    def run(self, speakers: Several[Speaker], steps: int) -> list[list[int]]:
+    def run(self, speakers: Several[Speaker], steps: int) -> Columns:
         batch = self._batch
         if batch is None or list(speakers) != self._speakers:
             batch = self._batch = Batch.of(speakers, self._step.slots, self._step.cache)
@@ -47,14 +54,15 @@ class EagerSteps:
                 for _ in range(2 if speaker.guided else 1)
             ]
             drawn.append(self._step(batch, plan_runs(batch.rows, lengths)))
-        return torch.stack(drawn, dim=1).tolist()
+        told = to_host(torch.stack(drawn, dim=1))
+        return told.tolist
 
 
 class GraphSteps:
     """Steps of the first 1, 2, 4, ... slots, each recorded for a few reaches of attention.
 
     A recording is the same whoever speaks: the slots say who is called, how far along it is and
-    how it is sampled. The host replays, and waits once for the tokens of several steps.
+    how it is sampled. The host replays, and is told the tokens of several steps at once.
     """
 
     def __init__(self, step: DecodeStep, recorder: Recorder, *, most_steps: int) -> None:
@@ -83,7 +91,7 @@ class GraphSteps:
             for reach in self.reaches:
                 self._recorded(width, reach)
 
-    def run(self, speakers: Several[Speaker], steps: int) -> list[list[int]]:
+    def run(self, speakers: Several[Speaker], steps: int) -> Columns:
         longest = max(speaker.length for speaker in speakers) + steps
         width = next(width for width in self.widths if width > speakers[-1].slot)
         replay = self._recorded(width, next(reach for reach in self.reaches if reach >= longest))
@@ -92,10 +100,13 @@ class GraphSteps:
             replay()
             self._columns[number].copy_(self._drawn)
         self._told.copy_(self._columns, non_blocking=True)
-        if self._columns.is_cuda:
-            torch.cuda.current_stream().synchronize()
-        rows = self._told[:steps].tolist()
-        return [[row[speaker.slot] for row in rows] for speaker in speakers]
+        slots = [speaker.slot for speaker in speakers]
+
+        def columns() -> list[list[int]]:
+            rows = self._told[:steps].tolist()
+            return [[row[slot] for row in rows] for slot in slots]
+
+        return columns
 
     def _recorded(self, width: int, reach: int) -> Work:
         replay = self._replays.get((width, reach))
@@ -115,7 +126,7 @@ class GraphSteps:
     def _call(self, slots: set[int]) -> None:
         if slots != self._called:
             called = [slot in slots for slot in range(len(self._drawn))]
-            self._step.slots.called.copy_(torch.tensor(called))
+            self._step.slots.called.copy_(to_device(torch.tensor(called), self._drawn.device))
             self._called = slots
 
 

@@ -1,7 +1,7 @@
 """ModelDevice: the models on their hardware, as the engine's thread drives them."""
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,22 +14,26 @@ from chatterbox.engine import pace
 from chatterbox.engine.batch import Speaker
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.engine import DeviceEngine
+from chatterbox.engine.job import Job
+from chatterbox.engine.lane import CallersLane, Lane, lanes_of
 from chatterbox.engine.plan import Plan, Prefill
 from chatterbox.engine.protocol import FamilyInfo
 from chatterbox.engine.s3gen_runner import S3GenRunner
 from chatterbox.engine.sequence import Chunk, Sequence, Utterance
-from chatterbox.engine.t3_runner import T3Runner
-from chatterbox.engine.warm_up import nobody, warm_up
+from chatterbox.engine.t3_runner import T3Runner, Tokens
+from chatterbox.engine.warm_up import nobody, warm_up_s3gen, warm_up_t3
 from chatterbox.engine.words import WordClock
 from chatterbox.errors import ConfigError, InvalidRequest
 from chatterbox.models.bundle import Models, bundled_folder, load_models
-from chatterbox.models.conditioning import S3GenConditioning
+from chatterbox.models.conditioning import S3GenConditioning, T3Conditioning
 from chatterbox.models.families import FAMILIES, Family
 from chatterbox.models.precision import Precision
 from chatterbox.models.s3gen.stream import StreamSettings
 from chatterbox.speech import Sampling, Word
 from chatterbox.text.tokenizer import TinyTokenizer
 from chatterbox.text.words import WordSpan
+
+Drawn = Mapping[Sequence, Tokens]
 
 _WORDS = struct.Struct("<II")  # where a word clock is, in front of what the vocoder remembers
 # Long enough that no model may end before the rehearsal does (`pace.least_tokens`).
@@ -56,25 +60,38 @@ class _Loaded:
     speakers: dict[Sequence, Speaker] = field(default_factory=dict)
     clocks: dict[Sequence, WordClock] = field(default_factory=dict)  # of timed ones
 
-    def read(self, piece: Prefill) -> dict[Sequence, tuple[int | None, ...]]:
+    def launch(self, plan: Plan) -> Iterator[Callable[[], Drawn]]:
+        """Launch this family's part of a plan; what to ask for the tokens, once that is done."""
+        decoding = [sequence for sequence in plan.decode if sequence in self.speakers]
+        if decoding:
+            yield self._decode(decoding, plan.steps)
+        for piece in plan.prefill:
+            if piece.sequence in self.speakers:
+                yield self._read(piece)
+
+    def _read(self, piece: Prefill) -> Callable[[], Drawn]:
         """Read a piece of a prefix; the last one gives the first token."""
         speaker = self.speakers[piece.sequence]
         self.t3.read(speaker, piece.start, piece.stop)
-        return {piece.sequence: (self.t3.first(speaker),)} if piece.is_last else {}
+        if not piece.is_last:
+            return dict
+        first = self.t3.launch_first(speaker)
+        return lambda: {piece.sequence: (first(),)}
 
-    def decode(
-        self, sequences: Several[Sequence], steps: int
-    ) -> dict[Sequence, tuple[int | None, ...]]:
+    def _decode(self, sequences: Several[Sequence], steps: int) -> Callable[[], Drawn]:
         """Up to `steps` tokens of each, None after the last one where it ended."""
-        if not sequences:
-            return {}
         speakers = [self.speakers[sequence] for sequence in sequences]
         before = [speaker.drawn for speaker in speakers]
-        drawn = self.t3.decode(speakers, steps)
-        for sequence, speaker, start in zip(sequences, speakers, before, strict=True):
-            if sequence in self.clocks:
-                self.clocks[sequence].look(self.t3.looks(speaker, start).numpy())
-        return dict(zip(sequences, drawn, strict=True))
+        tokens = self.t3.launch(speakers, steps)
+
+        def drawn() -> Drawn:
+            told = dict(zip(sequences, tokens(), strict=True))
+            for sequence, speaker, start in zip(sequences, speakers, before, strict=True):
+                if sequence in self.clocks:
+                    self.clocks[sequence].look(self.t3.looks(speaker, start).numpy())
+            return told
+
+        return drawn
 
     def time_words(self, sequence: Sequence) -> None:
         """Let a clock run for a sequence that wants one, if the family and its text allow it."""
@@ -102,13 +119,19 @@ class ModelDevice:
         sources: Several[FamilySource],
         config: EngineConfig,
         settings: StreamSettings | None = None,
+        *,
+        lanes: Callable[[torch.device], tuple[Lane, Lane]] = lanes_of,
     ) -> None:
+        """`lanes` gives those to draw and to render in."""
+        self._lanes = lanes
         self._sources = tuple(sources)
         self._config = config
         settings = settings or StreamSettings()
         self._settings = replace(settings, right_tokens=config.look_ahead_tokens)
         self._families = {source.family.id: family_info(source.family) for source in sources}
         self._loaded: dict[str, _Loaded] = {}
+        self._drawing: Lane = CallersLane()
+        self._rendering: Lane = CallersLane()
 
     @property
     def families(self) -> Mapping[str, FamilyInfo]:
@@ -121,13 +144,15 @@ class ModelDevice:
         torch.set_num_threads(self._config.threads)
         for source in self._sources:
             models = source.load()
-            loaded = _Loaded(
-                models=models,
-                t3=T3Runner(models, self._config),
-                s3gen=S3GenRunner(models, self._settings),
-            )
-            self._loaded[source.family.id] = loaded
-            warm_up(loaded.models, loaded.t3, loaded.s3gen, self._config)
+            if not self._loaded:
+                self._drawing, self._rendering = self._lanes(models.device)
+            with self._drawing.inside():
+                t3 = T3Runner(models, self._config)
+                tokens = warm_up_t3(models, t3, self._config)
+            with self._rendering.inside():
+                s3gen = S3GenRunner(models, self._settings)
+                warm_up_s3gen(models, s3gen, tokens)
+            self._loaded[source.family.id] = _Loaded(models=models, t3=t3, s3gen=s3gen)
 
     def trial(self, family: str) -> Utterance:
         models, t3 = self._loaded[family].models, self._loaded[family].t3
@@ -149,7 +174,6 @@ class ModelDevice:
         """Tokenize the text and fetch the voice."""
         utterance = sequence.utterance
         loaded = self._loaded[utterance.family]
-        family = loaded.models.family
         text_ids = loaded.models.tokenizer.encode(utterance.text, utterance.language)
         if len(text_ids) > loaded.t3.max_text_tokens:
             raise InvalidRequest(
@@ -158,12 +182,20 @@ class ModelDevice:
                 field="input.text",
                 reason="UTTERANCE_TOO_LONG",
             )
-        conditioning = utterance.conditioning().to(loaded.models.device)
+        conditioning = utterance.conditioning()
         loaded.time_words(sequence)
         if not sequence.is_voiced:
-            self._begin_voice(loaded, sequence, conditioning.s3gen)
+            with self._rendering.inside():
+                self._begin_voice(loaded, sequence, conditioning.s3gen)
         if sequence.is_drawn:
             return 0
+        with self._drawing.inside():
+            return self._begin_text(loaded, sequence, text_ids, conditioning.t3)
+
+    def _begin_text(
+        self, loaded: _Loaded, sequence: Sequence, text_ids: list[int], voice: T3Conditioning
+    ) -> int:
+        utterance, family = sequence.utterance, loaded.models.family
         sampling = family.settle(utterance.sampling)
         assert sampling.exaggeration is not None, "settled"
         assert sequence.slot is not None, "admitted sequences have a slot"
@@ -171,7 +203,7 @@ class ModelDevice:
         timed = sequence in loaded.clocks
         speaker = loaded.t3.speaker(sequence.slot, sampling, least_tokens=least, timed=timed)
         loaded.speakers[sequence] = speaker
-        voice = replace(conditioning.t3, exaggeration=sampling.exaggeration)
+        voice = replace(voice, exaggeration=sampling.exaggeration)
         positions = loaded.t3.begin(speaker, text_ids, voice, sequence.tokens)
         if timed:
             # Where it looked for the first token, and those drawn elsewhere, nobody knows.
@@ -193,30 +225,37 @@ class ModelDevice:
         loaded = self._loaded[sequence.utterance.family]
         clock = loaded.clocks.get(sequence)
         place, told = (0, 0) if clock is None else (clock.place, clock.told)
-        return _WORDS.pack(place, told) + loaded.s3gen.mark(sequence)
+        with self._rendering.inside():
+            return _WORDS.pack(place, told) + loaded.s3gen.mark(sequence)
 
     def words(self, chunk: Chunk) -> tuple[Word, ...]:
         clock = self._loaded[chunk.sequence.utterance.family].clocks.get(chunk.sequence)
         return () if clock is None else clock.until(chunk.end, is_last=chunk.is_last)
 
-    def draw(self, plan: Plan) -> Mapping[Sequence, tuple[int | None, ...]]:
-        drawn: dict[Sequence, tuple[int | None, ...]] = {}
-        for loaded in self._loaded.values():
-            decoding = [sequence for sequence in plan.decode if sequence in loaded.speakers]
-            drawn |= loaded.decode(decoding, plan.steps)
-            for piece in plan.prefill:
-                if piece.sequence in loaded.speakers:
-                    drawn |= loaded.read(piece)
-        return drawn
+    def draw(self, plan: Plan) -> Job[Drawn]:
+        def launch() -> Callable[[], Drawn]:
+            parts = [part for loaded in self._loaded.values() for part in loaded.launch(plan)]
+            return lambda: {sequence: own for part in parts for sequence, own in part().items()}
 
-    def render(self, chunks: Several[Chunk]) -> Several[Clip]:
-        clips: dict[Sequence, Clip] = {}
-        for family, loaded in self._loaded.items():
-            mine = [chunk for chunk in chunks if chunk.sequence.utterance.family == family]
-            if mine:
-                rendered = zip(mine, loaded.s3gen.render(mine), strict=True)
-                clips |= {chunk.sequence: clip for chunk, clip in rendered}
-        return [clips[chunk.sequence] for chunk in chunks]
+        return self._drawing.launch(launch)
+
+    def render(self, chunks: Several[Chunk]) -> Job[Several[Clip]]:
+        def launch() -> Callable[[], Several[Clip]]:
+            parts: list[tuple[list[Chunk], Callable[[], list[Clip]]]] = []
+            for family, loaded in self._loaded.items():
+                mine = [chunk for chunk in chunks if chunk.sequence.utterance.family == family]
+                if mine:
+                    parts.append((mine, loaded.s3gen.launch(mine)))
+
+            def clips() -> Several[Clip]:
+                by_chunk = {
+                    c: clip for mine, told in parts for c, clip in zip(mine, told(), strict=True)
+                }
+                return [by_chunk[chunk] for chunk in chunks]
+
+            return clips
+
+        return self._rendering.launch(launch)
 
     def forget(self, sequence: Sequence) -> None:
         loaded = self._loaded.get(sequence.utterance.family)
@@ -231,6 +270,8 @@ class ModelDevice:
         return self._loaded[family].models
 
     def close(self) -> None:
+        for lane in (self._drawing, self._rendering):
+            lane.wait()
         self._loaded.clear()
 
 

@@ -35,14 +35,17 @@ class CudaRecorder:
         self._pool = torch.cuda.graph_pool_handle()
 
     def record(self, work: Work) -> Work:
-        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        aside.wait_stream(torch.cuda.current_stream())
+        current = aside = torch.cuda.current_stream()
+        if current == torch.cuda.default_stream():  # on which nothing can be recorded
+            aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        aside.wait_stream(current)
         with torch.cuda.stream(aside):
             for _ in range(_REHEARSALS):
                 work()
-        torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        # On the stream of its lane, so that the kernels are recorded with that one's priority.
+        with torch.cuda.graph(graph, pool=self._pool, stream=aside):
             work()
+        current.wait_stream(aside)
         graph.replay()
         return graph.replay

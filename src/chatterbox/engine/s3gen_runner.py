@@ -2,6 +2,7 @@
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -31,6 +32,7 @@ from chatterbox.models.s3gen.stream import (
     render_chunks,
     start_stream,
 )
+from chatterbox.models.transfer import integers, to_host
 
 _FADE_S = 0.01  # at the end of an utterance: its last sample need not be zero
 _MEL, _SOURCE, _PHASES = 0, 1, 2  # the streams of one seed
@@ -163,13 +165,14 @@ class S3GenRunner:
         )
 
     def _ids(self, tokens: Several[int]) -> Tensor:
-        return torch.tensor(tokens, dtype=torch.int64, device=self._models.device)
+        return integers(tokens, self._models.device)
 
     def _prompt(self, voice: S3GenConditioning) -> Prompt:
         key = _digest(voice)
         known = self._prompts.get(key)
         if known is None:
-            known = self._prompts[key] = hear_prompt(self._models.s3gen, voice, self._settings)
+            here = voice.to(self._models.device)
+            known = self._prompts[key] = hear_prompt(self._models.s3gen, here, self._settings)
         self._prompts.move_to_end(key)
         while len(self._prompts) > 1 and self._prompt_bytes > self._prompt_cache_bytes:
             self._prompts.popitem(last=False)
@@ -180,15 +183,30 @@ class S3GenRunner:
         return sum(prompt.size_bytes for prompt in self._prompts.values())
 
     def render(self, chunks: Several[Chunk]) -> list[Clip]:
-        """The audio of chunks of different sequences; those of one sequence come in order."""
+        """`launch`, and wait for it."""
+        clips = self.launch(chunks)
+        if self._models.device.type == "cuda":
+            torch.cuda.current_stream(self._models.device).synchronize()
+        return clips()
+
+    def launch(self, chunks: Several[Chunk]) -> Callable[[], list[Clip]]:
+        """Launch chunks of different sequences; those of one sequence come in order.
+
+        What is returned gives their audio, once the device is done.
+        """
         inputs = [self._input(chunk) for chunk in chunks]
         rendered = render_chunks(self._models.s3gen, inputs, self._settings, self._extend)
-        clips = []
+        told = []
         for chunk, (samples, after) in zip(chunks, rendered, strict=True):
             stream = self._streams[chunk.sequence]
             self._streams[chunk.sequence] = _Stream(stream.prompt, stream.noise, after)
-            clip = Clip(samples.cpu().numpy(), self._models.s3gen.sample_rate_hz)
-            clips.append(fade_out(clip, seconds=_FADE_S) if chunk.is_last else clip)
+            told.append((to_host(samples), chunk.is_last))
+
+        def clips() -> list[Clip]:
+            rate = self._models.s3gen.sample_rate_hz
+            heard = [(Clip(samples.numpy(), rate), is_last) for samples, is_last in told]
+            return [fade_out(clip, seconds=_FADE_S) if last else clip for clip, last in heard]
+
         return clips
 
     def _input(self, chunk: Chunk) -> ChunkInput:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from chatterbox.models.transfer import to_device
 from chatterbox.speech import Sampling
 
 _GOLDEN = -7046029254386353131  # 2**64 / golden ratio, odd, as a signed 64-bit number
@@ -54,7 +55,7 @@ class SamplingTable:
         """The table of settings in which nothing is None (see `Family.settle`)."""
 
         def column(values: list[float], dtype: torch.dtype = torch.float32) -> Tensor:
-            return torch.tensor(values, dtype=dtype, device=device)[:, None]
+            return to_device(torch.tensor(values, dtype=dtype), torch.device(device))[:, None]
 
         top_p = [_given(row.top_p) for row in rows]
         min_p = [_given(row.min_p) for row in rows]

@@ -1,15 +1,18 @@
 """StepLoop: what the engine's thread does over and over: decide, run, commit, deliver."""
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Several
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
+from chatterbox.audio.clip import Clip
 from chatterbox.engine.admission import Stream
 from chatterbox.engine.capacity import CapacityMeter
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.device import Device
 from chatterbox.engine.entrance import Entrance, Forecast
+from chatterbox.engine.job import Job
 from chatterbox.engine.listener import Listener
 from chatterbox.engine.plan import Plan
 from chatterbox.engine.protocol import EngineLoad
@@ -17,6 +20,8 @@ from chatterbox.engine.scheduler import Scheduler
 from chatterbox.engine.sequence import Bookmark, Chunk, Finish, Outcome, Phase, Sequence
 from chatterbox.engine.stream import Rendered
 from chatterbox.errors import ChatterboxError
+
+T = TypeVar("T")
 
 
 class Sink(Protocol):
@@ -27,6 +32,22 @@ class Sink(Protocol):
     def finish(self, outcome: Outcome) -> None: ...
 
     def fail(self, error: ChatterboxError) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun(Generic[T]):
+    """A job, and the seconds that the thread was kept by beginning it."""
+
+    job: Job[T]
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    """What the device spent on a job."""
+
+    seconds: float
+    hidden_s: float  # while the thread did something else; negative if it waited for longer
 
 
 class StepLoop:
@@ -52,6 +73,8 @@ class StepLoop:
         self._sinks: dict[Sequence, Sink] = {}
         self._clips: dict[Sequence, list[Rendered]] = {}  # rendered and not yet delivered
         self._compute_s: dict[Sequence, float] = {}
+        self._rendering: tuple[tuple[Chunk, ...], _Begun[Several[Clip]]] | None = None
+        self._device_s = 0.0  # that this step's thread has given to the device so far
         self._publish()
 
     @property
@@ -76,24 +99,32 @@ class StepLoop:
             self._publish()
 
     def fail_all(self, error: ChatterboxError) -> None:
-        """End everything that is open with an error."""
+        """End everything that is open with an error, and let go of what the device is at."""
+        self._rendering = None
         for sequence in list(self._sinks):
             self._scheduler.cancel(sequence, now_s=self._clock())
             self._let_go(sequence).fail(error)
         self._publish()
 
     def step(self) -> None:
-        """Decide, run, commit: some tokens for everyone, then the most urgent audio."""
-        began_s = self._clock()
+        """Decide, run, commit: some tokens for everyone, then the most urgent audio.
+
+        Where the device can do both at once, audio is chosen and begun while it draws, and may
+        be rendered for many steps; the tokens are waited for in this one.
+        """
+        began_s, self._device_s = self._clock(), 0.0
         self._scheduler.costs = self.meter.costs
         self._admit()
         plan = self._scheduler.plan(now_s=self._clock())
-        busy_s = 0.0 if plan.is_empty else self._draw(plan)
-        chunks = self._scheduler.ready_to_speak(now_s=self._clock(), idle=plan.is_empty)
-        if chunks:
-            busy_s += self._render(chunks)
+        drawing = None if plan.is_empty else self._begin(lambda: self._device.draw(plan))
+        if drawing is not None and drawing.job.is_done:
+            self._drawn(plan, drawing)
+            drawing = None
+        self._render(idle=plan.is_empty)
+        if drawing is not None:
+            self._drawn(plan, drawing)
         self._deliver()
-        self.meter.spent(self._clock() - began_s - busy_s)
+        self.meter.spent(self._clock() - began_s - self._device_s)
         self._publish()
 
     def _admit(self) -> None:
@@ -101,8 +132,9 @@ class StepLoop:
         while (sequence := self._scheduler.admit(now_s=self._clock())) is not None:
             self.entrance.begins(sequence)
             try:
-                with self._charged_to(sequence):
-                    positions = self._device.admit(sequence)
+                began_s = self._clock()
+                positions = self._device.admit(sequence)
+                self._charge([sequence], self._clock() - began_s)
             except ChatterboxError as error:
                 self._scheduler.cancel(sequence, now_s=self._clock())
                 self._let_go(sequence).fail(error)
@@ -110,42 +142,83 @@ class StepLoop:
                 if self._scheduler.admitted(sequence, positions, now_s=self._clock()):
                     self._finish(sequence)
 
-    def _draw(self, plan: Plan) -> float:
-        """Returns the seconds it took, as `_render`."""
+    def _begin(self, begin: Callable[[], Job[T]]) -> "_Begun[T]":
+        """Have the device begin something, which is all of it where it does it at once."""
         began_s = self._clock()
-        with self._charged_to(*plan.sequences):
-            drawn = self._device.draw(plan)
-        now_s = self._clock()
+        job = begin()
+        waited_s = self._clock() - began_s
+        self._device_s += waited_s
+        return _Begun(job, waited_s)
+
+    def _result(self, begun: "_Begun[T]") -> "tuple[T, _Spent]":
+        """What came of it, and what it took."""
+        began_s = self._clock()
+        result = begun.job.result()
+        more_s = self._clock() - began_s
+        self._device_s += more_s
+        waited_s = begun.waited_s + more_s
+        seconds = begun.job.seconds
+        if seconds is None:
+            return result, _Spent(waited_s, 0.0)
+        return result, _Spent(seconds, seconds - waited_s)
+
+    def _drawn(
+        self, plan: Plan, drawing: "_Begun[Mapping[Sequence, tuple[int | None, ...]]]"
+    ) -> None:
+        """Wait for the tokens, and commit them."""
+        drawn, spent = self._result(drawing)
+        self._charge(plan.sequences, spent.seconds)
         self.meter.drew(
             sequences=len(plan.decode),
             steps=plan.steps,
             positions=sum(piece.stop - piece.start for piece in plan.prefill),
-            seconds=now_s - began_s,
+            seconds=spent.seconds,
+            hidden_s=spent.hidden_s,
         )
-        for sequence in self._scheduler.commit(plan, drawn, now_s=now_s):
+        for sequence in self._scheduler.commit(plan, drawn, now_s=self._clock()):
             if sequence.phase is Phase.DONE:
                 self._finish(sequence)
-        return now_s - began_s
 
-    def _render(self, chunks: tuple[Chunk, ...]) -> float:
-        began_s = self._clock()
-        with self._charged_to(*(chunk.sequence for chunk in chunks)):
-            clips = self._device.render(chunks)
-        now_s = self._clock()
+    def _render(self, *, idle: bool) -> None:
+        """Take what was rendered, and have the most urgent rendered next; one at a time.
+
+        An `idle` device has nothing to draw meanwhile: then what was begun is waited for.
+        """
+        self._take_rendered(wait=idle)
+        if self._rendering is not None:
+            return
+        self._deliver()  # who was rendered to the end has no next chunk
+        chunks = self._scheduler.ready_to_speak(now_s=self._clock(), idle=idle)
+        if chunks:
+            self._rendering = chunks, self._begin(lambda: self._device.render(chunks))
+            self._take_rendered(wait=False)
+
+    def _take_rendered(self, *, wait: bool) -> None:
+        if self._rendering is None:
+            return
+        chunks, rendering = self._rendering
+        if not (wait or rendering.job.is_done):
+            return
+        self._rendering = None
+        clips, spent = self._result(rendering)
+        self._charge([chunk.sequence for chunk in chunks], spent.seconds)
         self.meter.rendered(
             chunks=len(chunks),
             tokens=max(chunk.token_count for chunk in chunks),
             audio_s=sum(clip.duration_s for clip in clips),
-            seconds=now_s - began_s,
+            seconds=spent.seconds,
+            hidden_s=spent.hidden_s,
         )
+        now_s = self._clock()
         for chunk, clip in zip(chunks, clips, strict=True):
+            if chunk.sequence not in self._sinks:
+                continue  # left while it was rendered
             self._scheduler.rendered(chunk, now_s=now_s)
             # Before the bookmark, which is behind them.
             words = self._device.words(chunk) if chunk.sequence.utterance.timed else ()
             bookmark = self._bookmark(chunk.sequence)
             rendered = Rendered(clip=clip, bookmark=bookmark, words=words)
             self._clips.setdefault(chunk.sequence, []).append(rendered)
-        return now_s - began_s
 
     def _bookmark(self, sequence: Sequence) -> Bookmark | None:
         """Behind what was rendered last, if anybody wants it."""
@@ -169,16 +242,11 @@ class StepLoop:
             if self._scheduler.delivered(sequence, duration_s=duration_s, now_s=now_s):
                 self._finish(sequence)
 
-    @contextlib.contextmanager
-    def _charged_to(self, *sequences: Sequence) -> Iterator[None]:
-        """Share the time spent inside equally between the sequences."""
-        began_s = self._clock()
-        try:
-            yield
-        finally:
-            share_s = (self._clock() - began_s) / len(sequences)
-            for sequence in sequences:
-                self._compute_s[sequence] += share_s
+    def _charge(self, sequences: Several[Sequence], seconds: float) -> None:
+        """Share time of the device equally between sequences."""
+        for sequence in sequences:
+            if sequence in self._compute_s:  # it may have left meanwhile
+                self._compute_s[sequence] += seconds / len(sequences)
 
     def _finish(self, sequence: Sequence) -> None:
         outcome = Outcome(

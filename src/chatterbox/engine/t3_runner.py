@@ -4,6 +4,7 @@ A sequence's tokens depend on its text, voice, settings and seed alone: rows sha
 random numbers are counted by (seed, position), not taken from a common stream.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
 
@@ -21,7 +22,10 @@ from chatterbox.models.bundle import Models
 from chatterbox.models.conditioning import T3Conditioning
 from chatterbox.models.t3.cache import KVCache, Reading
 from chatterbox.models.t3.config import CONDITIONING_ROOM
+from chatterbox.models.transfer import integers, to_host
 from chatterbox.speech import Sampling
+
+Tokens = tuple[int | None, ...]  # None, always last, for an end
 
 
 @dataclass(slots=True)
@@ -123,7 +127,7 @@ class T3Runner:
         or elsewhere, drawing goes on as if it had never been interrupted.
         """
         t3 = self._models.t3
-        text = torch.tensor([list(text_ids)], dtype=torch.int64, device=self._models.device)
+        text = integers(text_ids, self._models.device)[None]
         script = t3.embed_script(text, guided=speaker.guided)
         if spoken:
             script = torch.cat([script, self._embed(spoken).expand(len(script), -1, -1)], dim=1)
@@ -132,7 +136,8 @@ class T3Runner:
         self._occupants[speaker.slot] = speaker
         self._slots.occupy(speaker)
         if known is None:
-            prefix = Prefix(t3.embed_conditioning(conditioning), script)
+            heard = t3.embed_conditioning(conditioning.to(self._models.device))
+            prefix = Prefix(heard, script)
         else:
             self._cache.write(self._rows(speaker), known)
             self._advance(speaker, known.shape[-2])
@@ -146,9 +151,9 @@ class T3Runner:
 
     def _embed(self, spoken: Several[int]) -> Tensor:
         """(1, n, dim): the start token's place is 0, the first that was drawn is at 1."""
-        tokens = torch.tensor([list(spoken)], dtype=torch.int64, device=self._models.device)
+        tokens = integers(spoken, self._models.device)
         places = torch.arange(1, len(spoken) + 1, device=tokens.device)
-        return self._models.t3.embed_speech_run(tokens, places[None])
+        return self._models.t3.embed_speech_run(tokens[None], places[None])
 
     @torch.inference_mode()
     def read(self, speaker: Speaker, start: int, stop: int) -> None:
@@ -174,8 +179,8 @@ class T3Runner:
             self._advance(speaker, piece.stop)
 
     @torch.inference_mode()
-    def first(self, speaker: Speaker) -> int | None:
-        """The first token behind the prefix, once all of it was read; None for an end."""
+    def launch_first(self, speaker: Speaker) -> Callable[[], int | None]:
+        """Launch the first token behind the prefix, all of which was read; see `launch`."""
         unread = self._unread.pop(speaker)
         assert unread.prefix.is_read
         assert unread.scores is not None
@@ -184,8 +189,19 @@ class T3Runner:
         self._slots.live[speaker.slot] = True
         batch = Batch.of([speaker], self._slots, self._cache)
         speaker.drawn = len(unread.spoken) + 1
-        token = int(self._step.draw(batch, unread.scores))
-        return None if token == self._config.stop_speech else token
+        told = to_host(self._step.draw(batch, unread.scores))
+
+        def first() -> int | None:
+            token = int(told)
+            return None if token == self._config.stop_speech else token
+
+        return first
+
+    def first(self, speaker: Speaker) -> int | None:
+        """`launch_first`, and wait for it."""
+        first = self.launch_first(speaker)
+        self._wait()
+        return first()
 
     def prefill(
         self, speaker: Speaker, text_ids: Several[int], conditioning: T3Conditioning
@@ -194,22 +210,37 @@ class T3Runner:
         self.read(speaker, 0, self.begin(speaker, text_ids, conditioning))
         return self.first(speaker)
 
-    @torch.inference_mode()
-    def decode(self, speakers: Several[Speaker], steps: int = 1) -> list[tuple[int | None, ...]]:
-        """Up to `steps` more tokens of each speaker, in their order; None, last, for an end.
+    def decode(self, speakers: Several[Speaker], steps: int = 1) -> list[Tokens]:
+        """`launch`, and wait for it."""
+        tokens = self.launch(speakers, steps)
+        self._wait()
+        return tokens()
 
-        All must have their first token and not have ended. The host looks at nothing before
-        the last step.
+    def _wait(self) -> None:
+        if self._models.device.type == "cuda":
+            torch.cuda.current_stream(self._models.device).synchronize()
+
+    @torch.inference_mode()
+    def launch(self, speakers: Several[Speaker], steps: int = 1) -> Callable[[], list[Tokens]]:
+        """Launch up to `steps` more tokens of each speaker, in their order.
+
+        All must have their first token and not have ended. What is returned tells the tokens
+        and moves the speakers on; it is to be called once the device is done, before anything
+        else is asked of these speakers. The host looks at nothing before.
         """
         room = self.max_speech_tokens - max(speaker.drawn for speaker in speakers)
         assert room > 0, "a speaker has no room for another token"
         ordered = sorted(speakers, key=lambda speaker: speaker.slot)
         columns = self._steps.run(ordered, min(steps, room))
-        drawn = dict(zip(ordered, map(self._until_end, columns), strict=True))
-        for speaker, tokens in drawn.items():
-            speaker.length += len(tokens)
-            speaker.drawn += len(tokens)
-        return [drawn[speaker] for speaker in speakers]
+
+        def tokens() -> list[Tokens]:
+            drawn = dict(zip(ordered, map(self._until_end, columns()), strict=True))
+            for speaker, own in drawn.items():
+                speaker.length += len(own)
+                speaker.drawn += len(own)
+            return [drawn[speaker] for speaker in speakers]
+
+        return tokens
 
     @torch.inference_mode()
     def looks(self, speaker: Speaker, start: int) -> Tensor:
@@ -227,7 +258,7 @@ class T3Runner:
             del self._occupants[speaker.slot]
             self._slots.live[speaker.slot] = False
 
-    def _until_end(self, column: list[int]) -> tuple[int | None, ...]:
+    def _until_end(self, column: list[int]) -> Tokens:
         stop = self._config.stop_speech
         if stop in column:
             return (*column[: column.index(stop)], None)

@@ -17,6 +17,7 @@ from chatterbox.audio.stitch import fade_in, fade_out
 from chatterbox.engine import pace
 from chatterbox.engine.config import TOKEN_RATE_HZ, EngineConfig
 from chatterbox.engine.engine import DeviceEngine
+from chatterbox.engine.job import Done, Job
 from chatterbox.engine.plan import Plan
 from chatterbox.engine.protocol import FamilyInfo
 from chatterbox.engine.sequence import Chunk, Sequence, Utterance
@@ -84,11 +85,12 @@ class ToneDevice:
     def mark(self, sequence: Sequence) -> bytes:
         return b""
 
-    def draw(self, plan: Plan) -> Mapping[Sequence, tuple[int | None, ...]]:
+    def draw(self, plan: Plan) -> Job[Mapping[Sequence, tuple[int | None, ...]]]:
         drawn = {
             piece.sequence: self._next(piece.sequence, 1) for piece in plan.prefill if piece.is_last
         }
-        return drawn | {sequence: self._next(sequence, plan.steps) for sequence in plan.decode}
+        drawn |= {sequence: self._next(sequence, plan.steps) for sequence in plan.decode}
+        return Done(drawn)
 
     def _next(self, sequence: Sequence, steps: int) -> tuple[int | None, ...]:
         """Its tokens count upwards from 0."""
@@ -96,8 +98,8 @@ class ToneDevice:
         tokens = range(begin, min(begin + steps, end))
         return (*tokens, None) if len(tokens) < steps else tuple(tokens)
 
-    def render(self, chunks: Several[Chunk]) -> Several[Clip]:
-        return [self._render(chunk) for chunk in chunks]
+    def render(self, chunks: Several[Chunk]) -> Job[Several[Clip]]:
+        return Done([self._render(chunk) for chunk in chunks])
 
     def _render(self, chunk: Chunk) -> Clip:
         time.sleep(self._seconds_per_token * (chunk.end - chunk.start))

@@ -14,8 +14,8 @@ _TEXT = "One, two, three."
 _PROMPT_TOKENS = 25
 
 
-def warm_up(models: Models, t3: T3Runner, s3gen: S3GenRunner, config: EngineConfig) -> None:
-    """Run every network once, so that libraries load and memory is laid out now."""
+def warm_up_t3(models: Models, t3: T3Runner, config: EngineConfig) -> list[int]:
+    """Run T3 once, so that libraries load and memory is laid out now; returns what it drew."""
     t3.prepare()
     conditioning = nobody(models)
     sampling = models.family.settle(Sampling(seed=0))
@@ -24,6 +24,12 @@ def warm_up(models: Models, t3: T3Runner, s3gen: S3GenRunner, config: EngineConf
     tokens = [t3.prefill(speaker, text_ids, conditioning.t3)]
     while len(tokens) < config.first_chunk_tokens:
         tokens += t3.decode([speaker])[0]
+    return [token for token in tokens if token is not None]
+
+
+def warm_up_s3gen(models: Models, s3gen: S3GenRunner, tokens: list[int]) -> None:
+    """Let S3Gen say what T3 has drawn, for the same reason."""
+    conditioning = nobody(models)
     utterance = Utterance(
         text=_TEXT,
         family=models.family.id,
@@ -33,7 +39,7 @@ def warm_up(models: Models, t3: T3Runner, s3gen: S3GenRunner, config: EngineConf
         conditioning=lambda: conditioning,
     )
     sequence = Sequence(utterance=utterance, max_tokens=len(tokens))
-    sequence.tokens = [token for token in tokens if token is not None]
+    sequence.tokens = tokens
     sequence.finish = Finish.STOPPED
     s3gen.begin(sequence, conditioning.s3gen)
     s3gen.render([Chunk(sequence, 0, len(sequence.tokens), is_last=True)])

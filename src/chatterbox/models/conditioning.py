@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from chatterbox.models.transfer import to_device
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class T3Conditioning:
@@ -13,6 +15,14 @@ class T3Conditioning:
     speaker_embedding: Tensor  # (1, 256) float32, unit norm, from VoiceEncoder
     prompt_tokens: Tensor  # (1, n) int64 speech tokens of the reference
     exaggeration: float = 0.5  # [0, 2]; families without an emotion input ignore it
+
+    def to(self, device: torch.device) -> "T3Conditioning":
+        """The same with every tensor on `device`."""
+        return replace(
+            self,
+            speaker_embedding=to_device(self.speaker_embedding, device),
+            prompt_tokens=to_device(self.prompt_tokens, device),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +33,14 @@ class S3GenConditioning:
     prompt_mel: Tensor  # (1, 2n or 2n + 1, mel bins) float32, log magnitude
     x_vector: Tensor  # (1, 192) float32; of tiny (1, 256), the speaker embedding
 
+    def to(self, device: torch.device) -> "S3GenConditioning":
+        """The same with every tensor on `device`."""
+        return S3GenConditioning(
+            prompt_tokens=to_device(self.prompt_tokens, device),
+            prompt_mel=to_device(self.prompt_mel, device),
+            x_vector=to_device(self.x_vector, device),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditioning:
@@ -31,20 +49,9 @@ class Conditioning:
     t3: T3Conditioning
     s3gen: S3GenConditioning
 
-    def to(self, device: torch.device | str) -> "Conditioning":
-        """The same conditioning with every tensor on `device`."""
-        return Conditioning(
-            t3=replace(
-                self.t3,
-                speaker_embedding=self.t3.speaker_embedding.to(device),
-                prompt_tokens=self.t3.prompt_tokens.to(device),
-            ),
-            s3gen=S3GenConditioning(
-                prompt_tokens=self.s3gen.prompt_tokens.to(device),
-                prompt_mel=self.s3gen.prompt_mel.to(device),
-                x_vector=self.s3gen.x_vector.to(device),
-            ),
-        )
+    def to(self, device: torch.device) -> "Conditioning":
+        """The same with every tensor on `device`."""
+        return Conditioning(t3=self.t3.to(device), s3gen=self.s3gen.to(device))
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors by stable names, as a voice's safetensors file keeps them."""

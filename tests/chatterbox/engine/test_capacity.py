@@ -156,3 +156,37 @@ def test_each_further_stream_keeps_the_device_busier(
     limit = costs.stream_limit(0.9, **BOUNDS)
     assert limit is not None
     assert limit == 0 or costs.utilisation(limit, **BOUNDS) <= 0.9 + 1e-9
+
+
+def test_a_device_that_renders_while_it_draws_carries_more() -> None:
+    serial, beside = CapacityMeter(), CapacityMeter()
+    for meter, hidden_s in ((serial, 0.0), (beside, 0.8)):
+        for _ in range(100):
+            for _ in range(50):
+                meter.drew(sequences=4, steps=1, positions=0, seconds=step_s(4))
+            meter.rendered(
+                chunks=4,
+                tokens=50,
+                audio_s=8.0,
+                seconds=render_s(4, 50),
+                hidden_s=hidden_s * render_s(4, 50),
+            )
+    draw_s, whole_s = 50 * step_s(4), 50 * step_s(4) + render_s(4, 50)
+    share = (whole_s - 0.8 * render_s(4, 50)) / whole_s
+    assert 0.5 < share < 1
+    assert draw_s > render_s(4, 50)
+    assert serial.costs.hidden == 0.0
+    for streams in (1, 4, 9):
+        once = serial.costs.utilisation(streams, **BOUNDS)
+        assert beside.costs.utilisation(streams, **BOUNDS) == pytest.approx(share * once, rel=0.02)
+    limits = [meter.costs.stream_limit(0.9, **BOUNDS) for meter in (serial, beside)]
+    assert limits[0] is not None
+    assert limits[1] is not None
+    assert limits[1] > limits[0]
+
+
+def test_what_was_waited_for_longer_than_it_took_hides_nothing() -> None:
+    meter = CapacityMeter()
+    meter.drew(sequences=1, steps=1, positions=0, seconds=0.01)
+    meter.rendered(chunks=1, tokens=50, audio_s=2.0, seconds=0.1, hidden_s=-0.05)
+    assert meter.costs.hidden == 0.0

@@ -15,6 +15,7 @@ import pytest
 from chatterbox.audio.clip import Clip
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.engine import MAX_FAILED_STEPS, DeviceEngine
+from chatterbox.engine.job import Job
 from chatterbox.engine.plan import Plan
 from chatterbox.engine.protocol import Engine, EngineState
 from chatterbox.engine.sequence import Chunk, Finish, Sequence, Utterance
@@ -56,7 +57,7 @@ class Gated(ToneDevice):
         self.kept.add(sequence)
         return super().admit(sequence)
 
-    def draw(self, plan: Plan) -> Mapping[Sequence, tuple[int | None, ...]]:
+    def draw(self, plan: Plan) -> Job[Mapping[Sequence, tuple[int | None, ...]]]:
         assert self.gate.acquire(timeout=20)
         return super().draw(plan)
 
@@ -75,7 +76,7 @@ class Failing(ToneDevice):
             raise CheckpointError("the voice cannot be read")
         return super().admit(sequence)
 
-    def render(self, chunks: Several[Chunk]) -> Several[Clip]:
+    def render(self, chunks: Several[Chunk]) -> Job[Several[Clip]]:
         if any(chunk.sequence.utterance.text == "poison" for chunk in chunks):
             raise RuntimeError("out of memory")
         return super().render(chunks)
@@ -295,7 +296,7 @@ class Rehearsing(ToneDevice):
     def trial(self, family: str) -> Utterance:
         return replace(utterance(self.text, family=family), awaited=False)
 
-    def render(self, chunks: Several[Chunk]) -> Several[Clip]:
+    def render(self, chunks: Several[Chunk]) -> Job[Several[Clip]]:
         self.spoken += [chunk.sequence.utterance.text for chunk in chunks]
         if self.text == "poison":
             raise RuntimeError("out of memory")

@@ -1,16 +1,19 @@
 """The engine around real networks, small and untrained: what needs no trained weights to hold."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import pytest
 
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.engine import DeviceEngine
+from chatterbox.engine.job import Job
+from chatterbox.engine.lane import CallersLane, Launch
 from chatterbox.engine.model_device import FamilySource, ModelDevice, family_info, model_engine
 from chatterbox.engine.protocol import EngineState
 from chatterbox.engine.sequence import Utterance
@@ -31,6 +34,7 @@ SMALL = replace(
         vocoder=replace(TINY.s3gen.vocoder, channels=32, pitch_channels=16),
     ),
 )
+T = TypeVar("T")
 TEXT = "The quick brown fox."
 
 
@@ -69,6 +73,32 @@ def utterance(models: Models, text: str = TEXT, *, seed: int = 1) -> Utterance:
     )
 
 
+class LateLane(CallersLane):
+    """Launches at once, as a GPU does, and is done after having been asked a few times."""
+
+    def __init__(self) -> None:
+        self.waits = 0
+
+    def launch(self, launch: Launch[T]) -> Job[T]:
+        return LateJob(self, launch())
+
+
+class LateJob(Generic[T]):
+    seconds = 0.1
+
+    def __init__(self, lane: LateLane, finish: Callable[[], T]) -> None:
+        self._lane, self._finish, self._asked = lane, finish, 0
+
+    @property
+    def is_done(self) -> bool:
+        self._asked += 1
+        return self._asked > 3
+
+    def result(self) -> T:
+        self._lane.waits += self._asked <= 3
+        return self._finish()
+
+
 async def samples_of(stream: SpeechStream) -> np.ndarray:
     return np.concatenate([clip.samples async for clip in stream])
 
@@ -84,6 +114,30 @@ async def test_the_same_request_and_seed_give_the_same_samples_in_any_company(
     assert len(together) == len(alone)
     assert np.abs(together - alone).max() < 1e-4 * np.abs(alone).max()
     assert len(other) != len(alone) or not np.array_equal(other, alone)
+
+
+async def test_a_device_that_renders_while_it_draws_says_the_same(models: Models) -> None:
+    drawing, rendering = LateLane(), LateLane()
+    device = ModelDevice(
+        [FamilySource(SMALL, lambda: models)], CONFIG, lanes=lambda _: (drawing, rendering)
+    )
+    async with running(models) as engine:
+        at_once = await samples_of(engine.submit(utterance(models)))
+    beside = DeviceEngine(device, CONFIG)
+    await beside.start()
+    try:
+        streams = [beside.submit(utterance(models, seed=seed)) for seed in (1, 2, 3)]
+        streams[1].cancel()
+        together, other = await asyncio.gather(*map(samples_of, streams[::2]))
+        alone = await samples_of(beside.submit(utterance(models)))
+        assert beside.active_count == 0
+    finally:
+        await beside.stop()
+    np.testing.assert_array_equal(alone, at_once)
+    assert np.abs(together - alone).max() < 1e-4 * np.abs(alone).max()
+    assert len(other)
+    assert drawing.waits
+    assert rendering.waits, "at the ends, with nothing left to draw"
 
 
 async def test_every_token_drawn_is_heard(models: Models) -> None:

@@ -236,6 +236,9 @@ def test_only_where_company_helps_chunks_are_rendered_together() -> None:
     assert EngineConfig().suited_to("cpu").render_batch == 1
     assert EngineConfig().suited_to("cuda:1").render_batch > 1
     assert EngineConfig(render_batch=7).suited_to("cuda").render_batch == 7
+    assert EngineConfig().suited_to("cpu").steps_per_sync == 1
+    assert EngineConfig().suited_to("cuda").steps_per_sync > 1
+    assert EngineConfig(steps_per_sync=2).suited_to("cuda").steps_per_sync == 2
 
 
 def test_while_rendering_falls_behind_nobody_new_is_let_in() -> None:

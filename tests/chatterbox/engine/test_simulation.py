@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from chatterbox.audio.clip import Clip
 from chatterbox.engine.capacity import CapacityMeter
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.entrance import Entrance
+from chatterbox.engine.job import Done, Job
 from chatterbox.engine.listener import Listener
 from chatterbox.engine.plan import Plan
 from chatterbox.engine.rehearsal import rehearse
@@ -29,6 +30,7 @@ from chatterbox.speech import Sampling
 if TYPE_CHECKING:
     from chatterbox.models.conditioning import Conditioning
 
+T = TypeVar("T")
 NO_VOICE = cast("Callable[[], Conditioning]", None)
 SENTENCE = "This sentence has about as many letters as sentences usually have. "  # 4.6 s
 RATE_HZ = 1_000  # of the silence that is delivered
@@ -56,10 +58,13 @@ class Timed(ToneDevice):
     token_s: float = 0.005  # one token of the longest chunk of a batch
     position_s: float = 0.0002
     slowness: float = 1.0
+    beside: bool = False  # renders while it draws, both more slowly
+    contention: float = 1.2  # times as long, meanwhile
     now_s: float = 0.0
 
     def __post_init__(self) -> None:
         super().__init__()
+        self.rendered_s = 0.0  # when the latest rendering ends
 
     def clock(self) -> float:
         return self.now_s
@@ -67,21 +72,45 @@ class Timed(ToneDevice):
     def trial(self, family: str) -> Utterance | None:
         return utterance("x" * 60, awaited=False)
 
-    def draw(self, plan: Plan) -> Mapping[Sequence, tuple[int | None, ...]]:
+    def draw(self, plan: Plan) -> Job[Mapping[Sequence, tuple[int | None, ...]]]:
         read = sum(piece.stop - piece.start for piece in plan.prefill)
         step_s = self.step_s + self.step_each_s * len(plan.decode) if plan.decode else 0.0
-        self._work(plan.steps * step_s + read * self.position_s)
-        return super().draw(plan)
+        seconds = self.slowness * (plan.steps * step_s + read * self.position_s)
+        drawn = super().draw(plan).result()
+        if self.now_s < self.rendered_s:
+            seconds *= self.contention
+        return self._job(drawn, seconds)
 
-    def render(self, chunks: Several[Chunk]) -> Several[Clip]:
-        self._work(self.token_s * max(chunk.token_count for chunk in chunks))
-        return [
-            Clip(np.zeros(chunk.token_count * RATE_HZ // 25, np.float32), RATE_HZ)
-            for chunk in chunks
-        ]
+    def render(self, chunks: Several[Chunk]) -> Job[Several[Clip]]:
+        seconds = self.slowness * self.token_s * max(chunk.token_count for chunk in chunks)
+        assert self.now_s >= self.rendered_s, "one at a time"
+        if self.beside:
+            seconds *= self.contention
+            self.rendered_s = self.now_s + seconds
+        sizes = [chunk.token_count * RATE_HZ // 25 for chunk in chunks]
+        return self._job([Clip(np.zeros(n, np.float32), RATE_HZ) for n in sizes], seconds)
 
-    def _work(self, seconds: float) -> None:
-        self.now_s += self.slowness * seconds
+    def _job(self, value: T, seconds: float) -> Job[T]:
+        if self.beside:
+            return Later(self, value, seconds)
+        self.now_s += seconds
+        return Done(value)
+
+
+class Later(Generic[T]):
+    """A job that goes on while the clock does."""
+
+    def __init__(self, device: Timed, value: T, seconds: float) -> None:
+        self._device, self._value, self._ends_s = device, value, device.now_s + seconds
+        self.seconds = seconds
+
+    @property
+    def is_done(self) -> bool:
+        return self._device.now_s >= self._ends_s
+
+    def result(self) -> T:
+        self._device.now_s = max(self._device.now_s, self._ends_s)
+        return self._value
 
 
 @dataclass(kw_only=True)
@@ -117,7 +146,7 @@ class Simulation:
     def __init__(self, device: Timed, config: EngineConfig, streams: list[Stream]) -> None:
         self.device, self.config, self.streams = device, config, streams
         meter: CapacityMeter = rehearse(device, config, clock=device.clock)
-        self.device.now_s = 0.0
+        self.device.now_s = self.device.rendered_s = 0.0
         self.loop = StepLoop(device, config, Entrance(config), meter=meter, clock=device.clock)
         self.most_streams = 0
 
@@ -130,9 +159,10 @@ class Simulation:
                 self.device.now_s = max(self.device.now_s, arrivals[0][0])
             while arrivals and arrivals[0][0] <= self.device.now_s:
                 self._hand_over(heapq.heappop(arrivals)[2])
-            before_s = self.device.now_s
+            before = self.device.now_s, self.device.rendered_s
             self.loop.step()
-            assert self.loop.is_idle or self.device.now_s > before_s, "a step without progress"
+            after = self.device.now_s, self.device.rendered_s
+            assert self.loop.is_idle or after > before, "a step without progress"
             self.most_streams = max(self.most_streams, self.loop.load.streams)
 
     def _hand_over(self, stream: Stream) -> None:
@@ -260,6 +290,36 @@ def test_more_streams_than_slots_take_turns_without_a_gap() -> None:
     assert gaps(streams) == []
 
 
+EVEN = {"step_s": 0.014, "step_each_s": 0.0005, "token_s": 0.004}  # half of it each
+
+
+def test_a_device_that_renders_while_it_draws_carries_more_and_nobody_hears_a_gap() -> None:
+    limits, begun_s = [], []
+    for beside in (False, True):
+        streams = staggered(40, sentences=6, every_s=0.5)
+        simulation = Simulation(Timed(**EVEN, beside=beside), CONFIG, streams)
+        simulation.run()
+        heard = [stream for stream in streams if stream.heard]
+        assert gaps(heard) == []
+        assert all(stream.finished == 6 for stream in heard)
+        limits.append(simulation.most_streams)
+        begun_s.append(sorted(stream.first_audio_s for stream in heard)[len(heard) // 2])
+    assert limits[1] >= limits[0] + 2
+    assert begun_s[1] < begun_s[0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_they_come_and_go_at_random_before_a_device_that_renders_while_it_draws(seed: int) -> None:
+    rng = random.Random(seed)
+    streams = [
+        Stream(sentences=rng.randint(1, 12), begins_s=rng.uniform(0, 150)) for _ in range(50)
+    ]
+    Simulation(Timed(**EVEN, beside=True), CONFIG, streams).run()
+    heard = [stream for stream in streams if stream.heard]
+    assert heard
+    assert gaps(heard) == []
+
+
 def test_a_machine_that_slows_down_takes_fewer_newcomers() -> None:
     device = Timed(**FAST)
     streams = staggered(1, sentences=12, every_s=0.0) + [
@@ -303,6 +363,7 @@ def test_no_step_is_without_progress_whatever_the_costs() -> None:
             step_each_s=rng.choice([0.0, 0.01]),
             token_s=rng.choice([0.0005, 0.02, 0.1]),
             position_s=rng.choice([0.00001, 0.001]),
+            beside=rng.choice([False, True]),
         )
         streams = [Stream(sentences=2, begins_s=rng.uniform(0, 10)) for _ in range(6)]
         Simulation(device, EngineConfig(slots=4, max_wait_s=1e6), streams).run()  # asserts it

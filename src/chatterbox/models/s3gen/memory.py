@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from chatterbox.models.kernels import window as kernel
+from chatterbox.models.transfer import integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +120,7 @@ class Extent:
         device: torch.device,
     ) -> "Extent":
         def counts(values: Sequence[int]) -> Tensor:
-            return torch.tensor(values, dtype=torch.int64, device=device)
+            return integers(values, device)
 
         even = all(len(set(values)) == 1 for values in (prompt, past, new, kept))
         return cls(

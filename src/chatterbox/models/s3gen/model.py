@@ -64,6 +64,11 @@ class S3Gen(nn.Module):
     def sample_rate_hz(self) -> int:
         return self.config.vocoder.sample_rate_hz
 
+    @property
+    def fade(self) -> Tensor:
+        """`onset_fade`, on the model's device."""
+        return self._fade
+
     def prepare(self, precision: Precision = "fp32") -> None:
         """Convert, and compute what depends on the weights alone once, where they are.
 

@@ -19,7 +19,8 @@ from torch.nn import functional
 from chatterbox.models.conditioning import S3GenConditioning
 from chatterbox.models.s3gen.flow import FlowMemory, News
 from chatterbox.models.s3gen.memory import Extent
-from chatterbox.models.s3gen.model import S3Gen, onset_fade
+from chatterbox.models.s3gen.model import S3Gen
+from chatterbox.models.transfer import integers, to_device
 
 Extend = Callable[[News, FlowMemory, FlowMemory], tuple[Tensor, FlowMemory]]
 
@@ -127,7 +128,7 @@ def hear_prompt(s3gen: S3Gen, voice: S3GenConditioning, settings: StreamSettings
     cut = FRAMES_PER_TOKEN * heard
     mel = voice.prompt_mel.transpose(1, 2)
     mel = mel if count == whole else mel[..., : FRAMES_PER_TOKEN * count]
-    noise = prompt_noise(FRAMES_PER_TOKEN * count, mel.shape[1]).to(mel)
+    noise = to_device(prompt_noise(FRAMES_PER_TOKEN * count, mel.shape[1]), mel.device)
     memory = s3gen.flow.blank_memory(heard)
     if heard > 0:
         news = News(
@@ -302,7 +303,7 @@ def _sound(
     mel = torch.cat([functional.pad(r.around, (0, size - r.around.shape[-1])) for r in rows])
     lengths = None
     if min(sizes) < size:
-        lengths = torch.tensor(sizes, dtype=torch.int64, device=like.device)
+        lengths = integers(sizes, like.device)
     f0 = vocoder.pitch(mel, lengths)
     noise = like.new_zeros(
         len(rows), vocoder.config.overtones + 1, size * vocoder.config.samples_per_frame
@@ -347,7 +348,7 @@ def _finish(
 
 def _onset(wav: Tensor, start: int, s3gen: S3Gen) -> Tensor:
     """Fade in what lies at the beginning of the utterance; `start` is the first sample's place."""
-    gain = onset_fade(s3gen.sample_rate_hz).to(wav)[start : start + len(wav)]
+    gain = s3gen.fade[start : start + len(wav)]
     return wav * functional.pad(gain, (0, len(wav) - len(gain)), value=1.0)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from chatterbox.models.t3.config import T3Config
+from chatterbox.models.transfer import integers
 
 Watch = Callable[[int, Tensor], None]
 
@@ -66,7 +67,7 @@ class KVCache:
 
     def addresses(self, rows: Sequence[int]) -> Tensor:
         """Where the heads of each row begin in a layer, counted in positions: (rows, heads)."""
-        first = torch.tensor(rows, dtype=torch.int64, device=self.places.device)[:, None]
+        first = integers(rows, self.places.device)[:, None]
         heads = torch.arange(self.heads, device=self.places.device)
         return (first * self.heads + heads) * self.max_length
 
