@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "ahead.h"
+
 enum { WIDTH = 64, LANES = 16, PARTS = WIDTH / LANES };
 enum { WORTH_ANOTHER_THREAD = 1024 }; /* positions of a head, some 30 us */
 
@@ -67,10 +69,16 @@ static inline float exponential(float x) {
     return y * scale;
 }
 
+/* A part of a key or value, which lies among many that are read in order. */
+static inline Floats read(const float *from) {
+    __builtin_prefetch((const char *)from + AHEAD);
+    return load(from);
+}
+
 static inline Floats likeness(const Floats *asked, const float *key) {
-    Floats product = asked[0] * load(key);
+    Floats product = asked[0] * read(key);
     for (int i = 1; i < PARTS; i++)
-        product += asked[i] * load(key + i * LANES);
+        product += asked[i] * read(key + i * LANES);
     return product;
 }
 
@@ -101,7 +109,7 @@ static void see(
     for (int64_t p = 0; p < length; p++) {
         total += weights[p];
         for (int i = 0; i < PARTS; i++)
-            seen[i] += weights[p] * load(values + p * WIDTH + i * LANES);
+            seen[i] += weights[p] * read(values + p * WIDTH + i * LANES);
     }
     for (int i = 0; i < PARTS; i++) {
         seen[i] /= total;

@@ -16,6 +16,8 @@
 #endif
 #include <immintrin.h>
 
+#include "ahead.h"
+
 enum { LANES = 16, PARTS = 3, BLOCK = PARTS * LANES, TILE = 8, GROUP = 6 * TILE };
 
 typedef struct {
@@ -50,9 +52,12 @@ multiply(
         for (int64_t i = 0; i < l->in_features; i++, w_at += BLOCK) {
             __m512 w[PARTS];
 #pragma GCC unroll 3
-            for (int p = 0; p < PARTS; p++)
-                w[p] = half ? widened((const Half *)l->weights + w_at + p * LANES)
-                            : _mm512_loadu_ps((const float *)l->weights + w_at + p * LANES);
+            for (int p = 0; p < PARTS; p++) {
+                int64_t at = w_at + p * LANES;
+                const char *from = (const char *)l->weights + at * (half ? sizeof(Half) : sizeof(float));
+                w[p] = half ? widened((const Half *)from) : _mm512_loadu_ps((const float *)from);
+                _mm_prefetch(from + AHEAD, _MM_HINT_T0);
+            }
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
                 __m512 part = _mm512_set1_ps(x[r * l->x_frame + i]);

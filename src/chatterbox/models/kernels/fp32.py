@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from chatterbox.models.kernels.blocks import padded
 from chatterbox.models.kernels.compiler import compiled
+from chatterbox.models.kernels.pages import placed
 
 _SOURCE = Path(__file__).with_name("fp32.c")
 _BLOCK = 48
@@ -58,7 +59,7 @@ class _Kernel(nn.Module):
         self._kernel = library.chatterbox_fp32_linear
         outputs, inputs, taps = weight.shape
         blocks = padded(weight.detach(), _BLOCK).view(-1, _BLOCK, inputs, taps)
-        self._weights = blocks.permute(0, 3, 2, 1).to(dtype).contiguous()
+        self._weights = placed(blocks.permute(0, 3, 2, 1).to(dtype))
         self._bias = padded(torch.zeros(outputs) if bias is None else bias.detach(), _BLOCK)
         self._call = _Linear(
             weights=self._weights.data_ptr(),

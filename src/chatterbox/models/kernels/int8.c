@@ -21,6 +21,8 @@
 #endif
 #include <immintrin.h>
 
+#include "ahead.h"
+
 enum { LANES = 16, PARTS = 4, BLOCK = PARTS * LANES, FOUR = 4, TILE = 6, ZERO = 128, LARGEST = 127 };
 enum { FEW_ROWS = 8, GROUP = 8 * TILE }; /* rows that one thread rounds; that it multiplies in one go */
 
@@ -67,8 +69,11 @@ multiply(const Linear *l, int64_t row, int64_t block, const int rows) {
     for (int64_t i = 0; i < l->in_features; i += FOUR) {
         __m512i w[PARTS];
 #pragma GCC unroll 4
-        for (int p = 0; p < PARTS; p++)
-            w[p] = _mm512_loadu_si512(weights + i * BLOCK + p * LANES * FOUR);
+        for (int p = 0; p < PARTS; p++) {
+            const char *from = (const char *)weights + i * BLOCK + p * LANES * FOUR;
+            w[p] = _mm512_loadu_si512(from);
+            _mm_prefetch(from + AHEAD, _MM_HINT_T0);
+        }
 #pragma GCC unroll 6
         for (int r = 0; r < rows; r++) {
             int32_t four;

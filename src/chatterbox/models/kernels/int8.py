@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from chatterbox.models.kernels.blocks import padded
 from chatterbox.models.kernels.compiler import compiled
+from chatterbox.models.kernels.pages import placed
 from chatterbox.models.layers.quantized import row_scales
 
 _SOURCE = Path(__file__).with_name("int8.c")
@@ -55,8 +56,8 @@ class KernelInt8Linear(nn.Module):
         scales = row_scales(weight)
         rounded = (weight / scales[:, None]).round_().to(torch.int8)
         bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias.detach()
-        self._weights = padded(rounded, _BLOCK).view(-1, _BLOCK, linear.in_features // _FOUR, _FOUR)
-        self._weights = self._weights.transpose(1, 2).contiguous()
+        blocks = padded(rounded, _BLOCK).view(-1, _BLOCK, linear.in_features // _FOUR, _FOUR)
+        self._weights = placed(blocks.transpose(1, 2))
         self._scales = padded(scales, _BLOCK)
         self._shifts = padded(_ZERO * rounded.sum(dim=1, dtype=torch.int32), _BLOCK)
         self._bias = padded(bias.float(), _BLOCK)

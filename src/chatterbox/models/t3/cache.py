@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from chatterbox.models.kernels import pages
 from chatterbox.models.t3.config import T3Config
 from chatterbox.models.transfer import integers
 
@@ -31,8 +32,11 @@ class KVCache:
     ) -> None:
         assert max_length <= config.max_positions
         shape = (config.layers, rows, config.heads, max_length, config.head_dim)
-        self.keys = torch.zeros(shape, device=device, dtype=dtype)
-        self.values = torch.zeros(shape, device=device, dtype=dtype)
+        if torch.device(device).type == "cpu":
+            self.keys, self.values = pages.zeros(shape, dtype), pages.zeros(shape, dtype)
+        else:
+            self.keys = torch.zeros(shape, device=device, dtype=dtype)
+            self.values = torch.zeros(shape, device=device, dtype=dtype)
         self.flat = [  # by layer, each (rows * heads * max_length, head_dim)
             (keys.view(-1, config.head_dim), values.view(-1, config.head_dim))
             for keys, values in zip(self.keys, self.values, strict=True)
