@@ -14,6 +14,7 @@ from chatterbox.engine import sampler
 from chatterbox.engine.batch import Batch, Slots
 from chatterbox.engine.gaze import Gaze
 from chatterbox.models.kernels.attention import KernelStepping, has_kernel
+from chatterbox.models.kernels.program import can_repeat, recorded
 from chatterbox.models.layers.transformer import Memory
 from chatterbox.models.t3.cache import KVCache, Run, Stepping, Watch
 from chatterbox.models.t3.model import T3
@@ -39,6 +40,10 @@ class DecodeStep:
         self._recorded = recorded
         # A recording has the runs of its shapes only, and they are not even.
         self._has_kernel = not recorded and has_kernel(cache)
+        self._repeats = self._has_kernel and can_repeat(
+            t3.backbone.blocks, t3.backbone.norm, t3.speech_head
+        )
+        self._pass: tuple[Batch, _Pass] | None = None  # recorded last
         self._stop = config.stop_speech
         self._vocabulary = speakable(config.speech_codes, config.stop_speech)
         ids = torch.arange(self._vocabulary, device=slots.tokens.device)
@@ -54,10 +59,23 @@ class DecodeStep:
         watch = None
         if self._gaze is not None and batch.watched:
             watch = functools.partial(self._gaze.note, batch=batch, drawn=drawn)
-        memory = self._memory(runs, batch.addresses, positions, watch)
-        logits = self.t3(embeds[batch.owners], positions, memory)
+        x, places = self.t3.backbone.place(embeds[batch.owners], positions)
+        if self._repeats and watch is None:
+            logits = self._repeated(batch, x, places, runs)
+        else:
+            memory = self._memory(runs, batch.addresses, positions, watch)
+            logits = self.t3.scores(x, places, memory)
         slots.lengths[batch.slots] = lengths + self._going(batch)
         return self.draw(batch, logits)
+
+    def _repeated(self, batch: Batch, x: Tensor, places: Tensor, runs: Several[Run]) -> Tensor:
+        """The scores, by the program of this batch's pass; its first step makes it."""
+        if self._pass is not None and self._pass[0] is batch:
+            return self._pass[1].again(x, places, runs)
+        made = _Pass(self.t3, KernelStepping(self.cache, runs), x, places)
+        self._pass = (batch, made) if made.program.is_whole else None
+        self._repeats = made.program.is_whole
+        return made.scores
 
     def _memory(
         self, runs: Several[Run], addresses: Tensor, positions: Tensor, watch: Watch | None
@@ -99,6 +117,24 @@ class DecodeStep:
         scores = scores.masked_fill(self._forbidden, float("-inf"))
         scores[:, self._stop].masked_fill_(too_soon, float("-inf"))
         return scores
+
+
+class _Pass:
+    """A pass through T3 with what it reads, and the program that repeats it."""
+
+    def __init__(self, t3: T3, memory: KernelStepping, x: Tensor, places: Tensor) -> None:
+        self._memory = memory
+        self._x, self._places = x.clone(), places.clone()
+        with recorded() as self.program:
+            self.scores = t3.scores(self._x, self._places, memory)
+
+    def again(self, x: Tensor, places: Tensor, runs: Several[Run]) -> Tensor:
+        """The scores of other numbers, which are overwritten by the next."""
+        self._x.copy_(x)
+        self._places.copy_(places)
+        self._memory.move(runs)
+        self.program.run()
+        return self.scores
 
 
 def speakable(codes: int, stop: int) -> int:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from chatterbox.models.kernels.compiler import compiled
+from chatterbox.models.kernels.program import launch
 from chatterbox.models.t3.cache import KVCache, Run, Watch
 
 _SOURCE = Path(__file__).with_name("attention.c")
@@ -60,14 +61,24 @@ class KernelStepping:
         rows = [row for run in runs for row in range(run.rows.start, run.rows.stop)]
         lengths = [run.reach for run in runs for _ in range(run.rows.start, run.rows.stop)]
         numbers = ctypes.c_int64 * len(rows)
+        self._rows, self._lengths = numbers(*rows), numbers(*lengths)
         self._call = _Attention(
-            rows=numbers(*rows),
-            lengths=numbers(*lengths),
+            rows=self._rows,
+            lengths=self._lengths,
             count=len(rows),
             heads=cache.heads,
             max_length=cache.max_length,
             threads=torch.get_num_threads(),
         )
+
+    def move(self, runs: Sequence[Run]) -> None:
+        """The same rows have other lengths, in what was recorded too."""
+        place = 0
+        for run in runs:
+            for row in range(run.rows.start, run.rows.stop):
+                assert row == self._rows[place]
+                self._lengths[place] = run.reach
+                place += 1
 
     def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         if self._watch is not None:
@@ -79,7 +90,7 @@ class KernelStepping:
         call.new_values, call.value_strides = _read(values)
         call.keys, call.values = (first + layer * self._layer_bytes for first in self._first)
         call.out = out.data_ptr()
-        self._kernel(ctypes.byref(call))
+        launch(self._kernel, call, queries, keys, values, out, self)
         return out
 
 

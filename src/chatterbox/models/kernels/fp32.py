@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from chatterbox.models.kernels.blocks import padded
 from chatterbox.models.kernels.compiler import compiled
 from chatterbox.models.kernels.pages import placed
+from chatterbox.models.kernels.program import Kernel, launch, side_by_side
 
 _SOURCE = Path(__file__).with_name("fp32.c")
 _BLOCK = 48
@@ -48,7 +49,7 @@ def has_kernel(layer: nn.Linear | nn.Conv1d) -> bool:
     return fits and compiled(_SOURCE) is not None
 
 
-class _Kernel(nn.Module):
+class _Kernel(Kernel):
     """Weights as the kernel reads them. Used on one thread."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, dtype: torch.dtype) -> None:
@@ -75,7 +76,7 @@ class _Kernel(nn.Module):
         assert x.dtype == torch.float32
         self._call.x, self._call.out = x.data_ptr(), out.data_ptr()
         self._call.threads = torch.get_num_threads()
-        self._kernel(ctypes.byref(self._call))
+        launch(self._kernel, self._call, x, out)
         return out
 
 
@@ -93,7 +94,7 @@ class KernelLinear(_Kernel):
     def forward(self, x: Tensor) -> Tensor:
         call = self._call
         call.frames = x.numel() // call.in_features
-        return self._multiply(x.contiguous(), x.new_empty(*x.shape[:-1], call.out_features))
+        return self._multiply(side_by_side(x), x.new_empty(*x.shape[:-1], call.out_features))
 
 
 class KernelConvolution(_Kernel):

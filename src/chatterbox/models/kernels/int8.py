@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from chatterbox.models.kernels.blocks import padded
 from chatterbox.models.kernels.compiler import compiled
 from chatterbox.models.kernels.pages import placed
+from chatterbox.models.kernels.program import Kernel, launch, side_by_side
 from chatterbox.models.layers.quantized import row_scales
 
 _SOURCE = Path(__file__).with_name("int8.c")
@@ -41,7 +42,7 @@ def has_kernel(linear: nn.Linear) -> bool:
     return fits and linear.weight.device.type == "cpu" and compiled(_SOURCE) is not None
 
 
-class KernelInt8Linear(nn.Module):
+class KernelInt8Linear(Kernel):
     """What `Int8Linear` computes, in half the time or less.
 
     A row's result does not depend on the rows beside it, to the last bit. Used on one thread.
@@ -72,7 +73,7 @@ class KernelInt8Linear(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.contiguous()
+        x = side_by_side(x)
         assert x.dtype == torch.float32
         call = self._call
         count = x.numel() // call.in_features
@@ -82,7 +83,7 @@ class KernelInt8Linear(nn.Module):
         call.x_scales = call.rounded + count * call.in_features
         call.x, call.out, call.count = x.data_ptr(), out.data_ptr(), count
         call.threads = torch.get_num_threads()
-        self._kernel(ctypes.byref(call))
+        launch(self._kernel, call, x, room, out)
         return out
 
     def _room_for(self, rows: int) -> Tensor:

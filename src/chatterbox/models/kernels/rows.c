@@ -1,4 +1,4 @@
-/* What stands between linear layers: norms of rows, and activations, in one pass over the numbers.
+/* What stands between linear layers: norms of rows, activations, sums, turns, in one pass over the numbers.
  *
  * A decode step has a few thousand numbers there. torch's operations on them take ten times as long to be called
  * as to be computed, and its gelu works on one thread.
@@ -35,6 +35,21 @@ typedef struct {
     int64_t count, width;
     int32_t kind, threads;
 } Activation;
+
+typedef struct {
+    const float *x, *y; /* (count, width) */
+    float *out;
+    int64_t count, width;
+    int32_t threads;
+} Sum;
+
+typedef struct {
+    const float *x;     /* (count, width), rows `stride` apart */
+    const float *turns; /* (count, channels): cosine and sine of each pair */
+    float *out;         /* (count, width) */
+    int64_t count, width, stride, channels; /* width: a multiple of channels, that of LANES */
+    int32_t threads;
+} Turn;
 
 enum { GELU, GELU_TANH, SILU_GATE }; /* the last: silu of the first half of a row times the second */
 
@@ -121,6 +136,32 @@ void chatterbox_activation(const Activation *a) {
             if (a->kind == SILU_GATE)
                 y = _mm512_mul_ps(y, _mm512_loadu_ps(x + out_width + i));
             _mm512_storeu_ps(out + i, y);
+        }
+    }
+}
+
+void chatterbox_add(const Sum *s) {
+    int threads = useful(s->count * s->width, s->threads);
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t row = 0; row < s->count; row++)
+        for (int64_t i = row * s->width; i < (row + 1) * s->width; i += LANES) {
+            __m512 x = _mm512_loadu_ps(s->x + i), y = _mm512_loadu_ps(s->y + i);
+            _mm512_storeu_ps(s->out + i, _mm512_add_ps(x, y));
+        }
+}
+
+/* Pairs of neighbours as complex numbers, turned by the angle of their row and channel. */
+void chatterbox_turn(const Turn *t) {
+    int threads = useful(t->count * t->width, t->threads);
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t row = 0; row < t->count; row++) {
+        const float *x = t->x + row * t->stride, *turns = t->turns + row * t->channels;
+        float *out = t->out + row * t->width;
+        for (int64_t i = 0; i < t->width; i += LANES) {
+            __m512 pairs = _mm512_loadu_ps(x + i), by = _mm512_loadu_ps(turns + i % t->channels);
+            __m512 cosines = _mm512_moveldup_ps(by), sines = _mm512_movehdup_ps(by);
+            __m512 crossed = _mm512_mul_ps(_mm512_permute_ps(pairs, 0xb1), sines);
+            _mm512_storeu_ps(out + i, _mm512_fmaddsub_ps(pairs, cosines, crossed));
         }
     }
 }

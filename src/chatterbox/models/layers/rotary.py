@@ -9,6 +9,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from chatterbox.models.kernels import rows as kernel
+
 
 def rotary_frequencies(head_dim: int, theta: float) -> Tensor:
     """Radians per position, fastest first: (head_dim / 2,) float32."""
@@ -73,6 +75,9 @@ def turn(x: Tensor, turns: Tensor) -> Tensor:
 
     What `rotate` does in seven operations, for another order of the channels, see `interleaved`.
     """
+    by_kernel = kernel.turn(x, turns)
+    if by_kernel is not None:
+        return by_kernel
     pairs = torch.view_as_complex(x.float().view(*x.shape[:-1], -1, 2))
     return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
 

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from chatterbox.models.kernels.rows import add
+
 Watcher = Callable[[int, Tensor], None]
 
 
@@ -89,8 +91,8 @@ class Block(nn.Module):
         normalised = self.attention_norm(x)
         if watch is not None:
             watch(layer, normalised)
-        x = x + self.attention(normalised, places, memory, layer)
-        return x + self.mlp(self.mlp_norm(x))  # type: ignore[no-any-return]
+        x = add(x, self.attention(normalised, places, memory, layer))
+        return add(x, self.mlp(self.mlp_norm(x)))
 
 
 class Transformer(nn.Module):
@@ -117,7 +119,16 @@ class Transformer(nn.Module):
         Without memory every row sees itself alone, from its start. `watch` is called with each
         layer's index and the normalised input of its attention.
         """
-        x, places = self.place(x, positions)
+        return self.run(*self.place(x, positions), memory, watch)
+
+    def run(
+        self,
+        x: Tensor,
+        places: Tensor,
+        memory: Memory | None = None,
+        watch: Watcher | None = None,
+    ) -> Tensor:
+        """As `forward`, of what `place` returns."""
         for layer, block in enumerate(self.blocks):
             x = block(x, places, memory, layer, watch)
         return self.norm(x)  # type: ignore[no-any-return]

@@ -127,7 +127,11 @@ class T3(nn.Module):
 
         What came before is in `memory`, see `cache`.
         """
-        hidden = self.backbone(embeds, positions, memory)
+        return self.scores(*self.backbone.place(embeds, positions), memory)
+
+    def scores(self, x: Tensor, places: Tensor, memory: Memory) -> Tensor:
+        """As `forward`, of what the backbone's `place` returns."""
+        hidden = self.backbone.run(x, places, memory)
         return self.speech_head(hidden[:, -1])  # type: ignore[no-any-return]
 
     def _text_places(self, length: int, like: Tensor) -> Tensor:
