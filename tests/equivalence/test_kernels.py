@@ -37,8 +37,8 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def cache() -> KVCache:
-    made = KVCache(T3Config.tiny(), rows=6, max_length=MAX_LENGTH)
+def cache(dtype: torch.dtype = torch.float32) -> KVCache:
+    made = KVCache(T3Config.tiny(), rows=6, max_length=MAX_LENGTH, dtype=dtype)
     need(attention.has_kernel(made))
     generator = torch.Generator().manual_seed(1)
     made.keys.normal_(generator=generator)
@@ -65,6 +65,24 @@ def test_attention_is_that_of_torch() -> None:
     assert (seen - expected).abs().max() < 2e-6
     assert torch.equal(ours.keys, theirs.keys)
     assert torch.equal(ours.values, theirs.values)
+
+
+@torch.inference_mode()
+def test_attention_to_halves_is_that_to_the_same_numbers_in_full() -> None:
+    ours, theirs = cache(torch.float16), cache()
+    theirs.keys.copy_(ours.keys)
+    theirs.values.copy_(ours.values)
+    runs = plan_runs(ROWS, LENGTHS)
+    queries, keys, values = asked(len(ROWS))
+    positions = torch.tensor(LENGTHS)[:, None] - 1
+    rounded = keys.half().float(), values.half().float()
+    expected = Stepping(theirs, runs, theirs.addresses(ROWS), positions).attend(
+        1, queries, *rounded
+    )
+    seen = KernelStepping(ours, runs).attend(1, queries, keys, values)
+    assert (seen - expected).abs().max() < 2e-6
+    assert torch.equal(ours.keys, theirs.keys.half())
+    assert torch.equal(ours.values, theirs.values.half())
 
 
 @torch.inference_mode()

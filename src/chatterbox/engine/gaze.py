@@ -26,14 +26,14 @@ class Gaze:
         """`heads` are (layer, head), at least one."""
         self._cache = cache
         self._rows_each = slots.rows_each
-        device, dtype = cache.keys.device, cache.keys.dtype
+        device = cache.keys.device
         self._heads = {
             layer: torch.tensor([h for other, h in heads if other == layer], device=device)
             for layer, _ in heads
         }
         count, width = len(slots.tokens), cache.keys.shape[-1]
         self._queries = {
-            layer: torch.zeros(count, most_tokens + 1, len(own), width, device=device, dtype=dtype)
+            layer: torch.zeros(count, most_tokens + 1, len(own), width, device=device)
             for layer, own in self._heads.items()
         }
 
@@ -45,7 +45,7 @@ class Gaze:
         heads = self._heads.get(layer)
         if heads is not None:
             asked = queries[batch.told].index_select(1, heads)[:, :, 0]
-            self._queries[layer][batch.slot_numbers, drawn] = asked
+            self._queries[layer][batch.slot_numbers, drawn] = asked.float()
 
     def rows(self, speaker: Speaker, start: int, stop: int) -> Tensor:
         """How much each place of the text was looked at for tokens `start` to `stop`.
@@ -55,7 +55,7 @@ class Gaze:
         row = speaker.slot * self._rows_each
         looks = []
         for layer, heads in self._heads.items():
-            queries = self._queries[layer][speaker.slot, start:stop].float()  # (n, heads, width)
+            queries = self._queries[layer][speaker.slot, start:stop]  # (n, heads, width)
             keys = self._cache.keys[layer][row, :, speaker.text].index_select(0, heads).float()
             scores = queries.transpose(0, 1) @ keys.transpose(1, 2) * keys.shape[-1] ** -0.5
             looks.append(scores.softmax(-1))

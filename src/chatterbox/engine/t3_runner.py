@@ -20,6 +20,7 @@ from chatterbox.engine.recording import CudaRecorder, Recorder
 from chatterbox.engine.step import DecodeStep, speakable
 from chatterbox.models.bundle import Models
 from chatterbox.models.conditioning import T3Conditioning
+from chatterbox.models.kernels.attention import cache_dtype
 from chatterbox.models.t3.cache import KVCache, Reading
 from chatterbox.models.t3.config import CONDITIONING_ROOM
 from chatterbox.models.transfer import integers, to_host
@@ -70,12 +71,15 @@ class T3Runner:
             penalty_last=models.family.penalty_last,
             device=models.device,
         )
+        dtype = models.t3.speech_embedding.weight.dtype
+        if models.device.type == "cpu" and dtype == torch.float32:
+            dtype = cache_dtype(t3.head_dim, models.precision)
         self._cache = KVCache(
             t3,
             rows=config.slots * self._slots.rows_each,
             max_length=min(length, t3.max_positions),
             device=models.device,
-            dtype=models.t3.speech_embedding.weight.dtype,
+            dtype=dtype,
         )
         if recorder is None and models.device.type == "cuda":
             recorder = CudaRecorder()

@@ -11,25 +11,33 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#define HAS_HALVES
+#endif
+
 #include "ahead.h"
+
+#define INLINE static inline __attribute__((always_inline))
 
 enum { WIDTH = 64, LANES = 16, PARTS = WIDTH / LANES };
 enum { WORTH_ANOTHER_THREAD = 1024 }; /* positions of a head, some 30 us */
 
 typedef float Floats __attribute__((vector_size(64)));
 typedef float Eight __attribute__((vector_size(32)));
+typedef uint16_t Half;
 typedef float Four __attribute__((vector_size(16)));
 
 /* Strides count elements; what is new has its channels side by side. */
 typedef struct {
     const float *queries, *new_keys, *new_values;
     int64_t query_strides[2], key_strides[2], value_strides[2]; /* of a row, of a head */
-    float *keys, *values;   /* (rows, heads, max_length, WIDTH) */
+    void *keys, *values;    /* (rows, heads, max_length, WIDTH), float32, or float16 widened as it is read */
     const int64_t *rows;    /* which of them */
     const int64_t *lengths; /* with the new position */
     float *out;             /* (count, heads, WIDTH) */
     int64_t count, heads, max_length;
-    int32_t threads;
+    int32_t are_half, threads;
 } Attention;
 
 static inline Floats load(const float *from) {
@@ -70,20 +78,36 @@ static inline float exponential(float x) {
 }
 
 /* A part of a key or value, which lies among many that are read in order. */
-static inline Floats read(const float *from) {
-    __builtin_prefetch((const char *)from + AHEAD);
-    return load(from);
+INLINE Floats read(const char *from, int64_t at, const int half) {
+    from += at * (half ? sizeof(Half) : sizeof(float));
+    __builtin_prefetch(from + AHEAD);
+#ifdef HAS_HALVES
+    if (half)
+        return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from));
+#endif
+    return load((const float *)from);
 }
 
-static inline Floats likeness(const Floats *asked, const float *key) {
-    Floats product = asked[0] * read(key);
+INLINE void keep(char *to, const float *new, const int half) {
+#ifdef HAS_HALVES
+    for (int i = 0; half && i < WIDTH; i += LANES) {
+        __m256i halves = _mm512_cvtps_ph(_mm512_loadu_ps(new + i), _MM_FROUND_TO_NEAREST_INT);
+        _mm256_storeu_si256((__m256i *)(to + i * sizeof(Half)), halves);
+    }
+#endif
+    if (!half)
+        memcpy(to, new, WIDTH * sizeof *new);
+}
+
+INLINE Floats likeness(const Floats *asked, const char *keys, int64_t place, const int half) {
+    Floats product = asked[0] * read(keys, place * WIDTH, half);
     for (int i = 1; i < PARTS; i++)
-        product += asked[i] * read(key + i * LANES);
+        product += asked[i] * read(keys, place * WIDTH + i * LANES, half);
     return product;
 }
 
-static void see(
-    const float *query, const float *keys, const float *values, int64_t length, float *out
+INLINE void see(
+    const float *query, const char *keys, const char *values, int64_t length, float *out, const int half
 ) {
     float weights[length + 3];
     Floats asked[PARTS], seen[PARTS];
@@ -95,7 +119,7 @@ static void see(
         Floats products[4];
         for (int i = 0; i < 4; i++) { /* the last is taken again where there are no more */
             int64_t place = p + i < length ? p + i : length - 1;
-            products[i] = likeness(asked, keys + place * WIDTH);
+            products[i] = likeness(asked, keys, place, half);
         }
         Four four = sums(products);
         memcpy(weights + p, &four, sizeof four);
@@ -109,7 +133,7 @@ static void see(
     for (int64_t p = 0; p < length; p++) {
         total += weights[p];
         for (int i = 0; i < PARTS; i++)
-            seen[i] += weights[p] * read(values + p * WIDTH + i * LANES);
+            seen[i] += weights[p] * read(values, p * WIDTH + i * LANES, half);
     }
     for (int i = 0; i < PARTS; i++) {
         seen[i] /= total;
@@ -117,17 +141,28 @@ static void see(
     }
 }
 
-static void attend(const Attention *a, int64_t row, int64_t head) {
+INLINE void attend(const Attention *a, int64_t row, int64_t head, const int half) {
     int64_t length = a->lengths[row];
-    int64_t first = (a->rows[row] * a->heads + head) * a->max_length * WIDTH;
-    int64_t last = first + (length - 1) * WIDTH;
+    int64_t size = half ? sizeof(Half) : sizeof(float);
+    int64_t first = (a->rows[row] * a->heads + head) * a->max_length * WIDTH * size;
+    int64_t last = first + (length - 1) * WIDTH * size;
+    char *keys = a->keys, *values = a->values;
     const float *query = a->queries + row * a->query_strides[0] + head * a->query_strides[1];
     const float *key = a->new_keys + row * a->key_strides[0] + head * a->key_strides[1];
     const float *value = a->new_values + row * a->value_strides[0] + head * a->value_strides[1];
-    memcpy(a->keys + last, key, WIDTH * sizeof *key);
-    memcpy(a->values + last, value, WIDTH * sizeof *value);
+    keep(keys + last, key, half);
+    keep(values + last, value, half);
     float *out = a->out + (row * a->heads + head) * WIDTH;
-    see(query, a->keys + first, a->values + first, length, out);
+    see(query, keys + first, values + first, length, out, half);
+}
+
+/* 1 where keys and values may be float16. */
+int chatterbox_attention_of_halves(void) {
+#ifdef HAS_HALVES
+    return 1;
+#else
+    return 0;
+#endif
 }
 
 void chatterbox_attention(const Attention *a) {
@@ -139,5 +174,8 @@ void chatterbox_attention(const Attention *a) {
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads)
     for (int64_t row = 0; row < a->count; row++)
         for (int64_t head = 0; head < a->heads; head++)
-            attend(a, row, head);
+            if (a->are_half)
+                attend(a, row, head, 1);
+            else
+                attend(a, row, head, 0);
 }

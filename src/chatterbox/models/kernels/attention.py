@@ -9,6 +9,7 @@ from torch import Tensor
 
 from chatterbox.models.kernels.compiler import compiled
 from chatterbox.models.kernels.program import launch
+from chatterbox.models.precision import Precision
 from chatterbox.models.t3.cache import KVCache, Run, Watch
 
 _SOURCE = Path(__file__).with_name("attention.c")
@@ -34,6 +35,7 @@ class _Attention(ctypes.Structure):
         ("count", ctypes.c_int64),
         ("heads", ctypes.c_int64),
         ("max_length", ctypes.c_int64),
+        ("are_half", ctypes.c_int32),
         ("threads", ctypes.c_int32),
     )
 
@@ -41,8 +43,26 @@ class _Attention(ctypes.Structure):
 def has_kernel(cache: KVCache) -> bool:
     """Whether `KernelStepping` can be used for this cache."""
     keys = cache.keys
-    fits = keys.shape[-1] == _WIDTH and keys.dtype == torch.float32
-    return fits and keys.device.type == "cpu" and compiled(_SOURCE) is not None
+    return keys.device.type == "cpu" and _can_read(keys.shape[-1], keys.dtype)
+
+
+def cache_dtype(head_dim: int, precision: Precision) -> torch.dtype:
+    """The type of keys and values on a CPU: float16 where weights are shorter than float32, too.
+
+    A step of many streams reads more of them than of weights. torch's own attention is slower
+    for it, so that without the kernel it is float32.
+    """
+    is_short = precision in ("fp16", "int8") and _can_read(head_dim, torch.float16)
+    return torch.float16 if is_short else torch.float32
+
+
+def _can_read(head_dim: int, dtype: torch.dtype) -> bool:
+    library = compiled(_SOURCE)
+    if library is None or head_dim != _WIDTH:
+        return False
+    if dtype == torch.float16:
+        return bool(library.chatterbox_attention_of_halves())
+    return dtype == torch.float32
 
 
 class KernelStepping:
@@ -68,6 +88,7 @@ class KernelStepping:
             count=len(rows),
             heads=cache.heads,
             max_length=cache.max_length,
+            are_half=cache.keys.dtype == torch.float16,
             threads=torch.get_num_threads(),
         )
 

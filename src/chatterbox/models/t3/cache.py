@@ -92,8 +92,8 @@ class Reading:
         places = self.cache.places[:stop]
         return functional.scaled_dot_product_attention(
             queries,
-            stored_keys[self.rows, :, :stop],
-            stored_values[self.rows, :, :stop],
+            stored_keys[self.rows, :, :stop].to(queries.dtype),
+            stored_values[self.rows, :, :stop].to(queries.dtype),
             attn_mask=places <= places[start:, None] if start > 0 else None,
             is_causal=start == 0,
         )
