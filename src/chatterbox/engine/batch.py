@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from chatterbox.engine.sampler import History, SamplingTable
+from chatterbox.models.kernels.draw import Columns, Rows
 from chatterbox.models.t3.cache import KVCache
 from chatterbox.models.transfer import integers
 from chatterbox.speech import Sampling
@@ -97,6 +98,26 @@ class Slots:
             getattr(self.table, column)[slot] = getattr(row, column)[0]
         self.history.begin(slot)
 
+    def columns(self) -> Columns:
+        """What a draw reads and writes."""
+        table, history = self.table, self.history
+        return Columns(
+            tokens=self.tokens,
+            drawn=self.drawn,
+            seeds=self.seeds,
+            least=self.least,
+            live=self.live,
+            fresh=history.fresh,
+            seen=history.seen,
+            cfg_weight=table.cfg_weight,
+            temperature=table.temperature,
+            floor=table.floor,
+            top_p=table.top_p,
+            penalty=table.repetition_penalty,
+            greedy=table.greedy,
+            top_k=table.top_k,
+        )
+
     def resume(self, speaker: Speaker, spoken: Several[int]) -> None:
         """Let an occupant have drawn these tokens, at least one."""
         slot = speaker.slot
@@ -136,6 +157,7 @@ class Batch:
     addresses: Tensor  # of those, see `KVCache.addresses`
     table: SamplingTable
     watched: bool  # whether where it looks is kept, of all or of none
+    places: Rows | None  # slots and rows again, as the host knows them; None of a recorded batch
 
     @classmethod
     def of(cls, speakers: Several[Speaker], slots: Slots, cache: KVCache) -> "Batch":
@@ -164,6 +186,7 @@ class Batch:
             addresses=cache.addresses(rows),
             table=slots.settings(speakers),
             watched=any(speaker.timed for speaker in speakers),
+            places=Rows(numbers, told, untold),
         )
 
     @classmethod
@@ -197,6 +220,7 @@ class Batch:
                 most=0,
             ),
             watched=True,
+            places=None,
         )
 
 

@@ -101,29 +101,29 @@ class History:
     ) -> None:
         """The start token counts as drawn: for good, or for the first draw only."""
         self.seen = torch.zeros(slots, vocabulary, dtype=torch.bool, device=device)
-        self._fresh = torch.zeros(slots, dtype=torch.bool, device=device)
-        self._start = start
-        self._keeps_start = keeps_start
+        self.fresh = torch.zeros(slots, dtype=torch.bool, device=device)  # nothing drawn yet
+        self.start = start
+        self.keeps_start = keeps_start
 
     def begin(self, slot: int) -> None:
         """Forget what the slot's last sequence drew."""
         self.seen[slot] = False
-        self.seen[slot, self._start] = True
-        self._fresh[slot] = True
+        self.seen[slot, self.start] = True
+        self.fresh[slot] = True
 
     def resume(self, slot: int, tokens: Tensor) -> None:
         """Begin with what a sequence drew elsewhere, (n,) of at least one."""
         self.seen[slot] = False
-        self.seen[slot, self._start] = self._keeps_start
+        self.seen[slot, self.start] = self.keeps_start
         self.seen[slot, tokens] = True
-        self._fresh[slot] = False
+        self.fresh[slot] = False
 
     def add(self, slots: Tensor, tokens: Tensor, live: Tensor | None = None) -> None:
         """Note that each of `slots` (rows,) drew its token of `tokens` (rows,), if it is live."""
-        if not self._keeps_start:
-            started = self._fresh[slots] if live is None else self._fresh[slots] & live
-            self.seen[slots, self._start] &= ~started
-            self._fresh[slots] &= ~started
+        if not self.keeps_start:
+            started = self.fresh[slots] if live is None else self.fresh[slots] & live
+            self.seen[slots, self.start] &= ~started
+            self.fresh[slots] &= ~started
         self.seen[slots, tokens] = True if live is None else self.seen[slots, tokens] | live
 
 

@@ -14,6 +14,8 @@ from chatterbox.engine import sampler
 from chatterbox.engine.batch import Batch, Slots
 from chatterbox.engine.gaze import Gaze
 from chatterbox.models.kernels.attention import KernelStepping, has_kernel
+from chatterbox.models.kernels.draw import KernelDraw
+from chatterbox.models.kernels.draw import has_kernel as has_draw_kernel
 from chatterbox.models.kernels.program import can_repeat, recorded
 from chatterbox.models.layers.transformer import Memory
 from chatterbox.models.t3.cache import KVCache, Run, Stepping, Watch
@@ -44,6 +46,16 @@ class DecodeStep:
             t3.backbone.blocks, t3.backbone.norm, t3.speech_head
         )
         self._pass: tuple[Batch, _Pass] | None = None  # recorded last
+        self._draw: KernelDraw | None = None
+        if not recorded and has_draw_kernel(slots.tokens.device):
+            self._draw = KernelDraw(
+                slots.columns(),
+                codes=config.speech_codes,
+                stop=config.stop_speech,
+                start=slots.history.start,
+                penalty_last=slots.table.penalty_last,
+                keeps_start=slots.history.keeps_start,
+            )
         self._stop = config.stop_speech
         self._vocabulary = speakable(config.speech_codes, config.stop_speech)
         ids = torch.arange(self._vocabulary, device=slots.tokens.device)
@@ -86,6 +98,8 @@ class DecodeStep:
 
     def draw(self, batch: Batch, logits: Tensor) -> Tensor:
         """(rows, vocabulary) scores -> (slots,) tokens, noted in the slots."""
+        if self._draw is not None and batch.places is not None:
+            return self._draw.draw(batch.places, logits.float())
         slots, where = self.slots, batch.slots
         going, drawn, before = self._going(batch), slots.drawn[where], slots.tokens[where]
         scores = self._scores(batch, logits, drawn < slots.least[where])
