@@ -80,7 +80,7 @@ static inline float exponential(float x) {
 /* A part of a key or value, which lies among many that are read in order. */
 INLINE Floats read(const char *from, int64_t at, const int half) {
     from += at * (half ? sizeof(Half) : sizeof(float));
-    __builtin_prefetch(from + AHEAD);
+    __builtin_prefetch(from + AHEAD, 0, 2);
 #ifdef HAS_HALVES
     if (half)
         return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from));

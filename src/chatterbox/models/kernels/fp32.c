@@ -56,7 +56,7 @@ multiply(
                 int64_t at = w_at + p * LANES;
                 const char *from = (const char *)l->weights + at * (half ? sizeof(Half) : sizeof(float));
                 w[p] = half ? widened((const Half *)from) : _mm512_loadu_ps((const float *)from);
-                _mm_prefetch(from + AHEAD, _MM_HINT_T0);
+                _mm_prefetch(from + AHEAD, _MM_HINT_T1);
             }
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {

@@ -72,7 +72,7 @@ multiply(const Linear *l, int64_t row, int64_t block, const int rows) {
         for (int p = 0; p < PARTS; p++) {
             const char *from = (const char *)weights + i * BLOCK + p * LANES * FOUR;
             w[p] = _mm512_loadu_si512(from);
-            _mm_prefetch(from + AHEAD, _MM_HINT_T0);
+            _mm_prefetch(from + AHEAD, _MM_HINT_T1);
         }
 #pragma GCC unroll 6
         for (int r = 0; r < rows; r++) {
