@@ -15,6 +15,13 @@ def channels_innermost(x: Tensor) -> Tensor:
     return x.unsqueeze(2).contiguous(memory_format=torch.channels_last).squeeze(2)
 
 
+def lay_channels_innermost(module: nn.Module) -> None:
+    """Keep the weights of every convolution in it as they will be read, not to copy them each time."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
+            layer.weight.data = channels_innermost(layer.weight.data)
+
+
 def convolve(layer: nn.Module, x: Tensor) -> Tensor:
     """`layer(x)` of an `nn.Conv1d`, for x (B, C, T) with its channels innermost, as the result."""
     assert isinstance(layer, nn.Conv1d)

@@ -15,7 +15,12 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
 from chatterbox.models.kernels.snake import has_kernel, snake
-from chatterbox.models.layers.convolution import channels_innermost, convolve, convolve_up
+from chatterbox.models.layers.convolution import (
+    channels_innermost,
+    convolve,
+    convolve_up,
+    lay_channels_innermost,
+)
 from chatterbox.models.s3gen.config import VocoderConfig
 from chatterbox.models.s3gen.pitch import PitchPredictor
 
@@ -151,6 +156,10 @@ class Vocoder(nn.Module):
         for part in (self.conv_pre, self.ups, self.source_downs, self.source_resblocks):
             part.to(dtype)
         self.resblocks.to(dtype)
+        for part in (self.conv_pre, self.ups, self.source_downs, self.source_resblocks):
+            lay_channels_innermost(part)
+        for part in (self.resblocks, self.conv_post):
+            lay_channels_innermost(part)
 
     def pitch(self, mel: Tensor, lengths: Tensor | None = None) -> Tensor:
         """mel (B, bins, F) -> f0 (B, F) in Hz."""
@@ -217,7 +226,7 @@ class Vocoder(nn.Module):
             x = convolve_up(up, _masked(functional.leaky_relu(x, config.slope), masks[level]))
             mask = masks[level + 1]
             if level == len(self.ups) - 1:  # one frame more than hops: the STFT is centred
-                x = torch.cat([x[..., 1:2], x], dim=-1)  # reflected
+                x = channels_innermost(torch.cat([x[..., 1:2], x], dim=-1))  # reflected
             heard = convolve(self.source_downs[level], spectrum)
             x = x + self.source_resblocks[level](heard, mask)
             blocks = self.resblocks[level * kinds : (level + 1) * kinds]
