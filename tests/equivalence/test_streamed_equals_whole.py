@@ -20,6 +20,7 @@ from chatterbox.engine.flow_graphs import FlowGraphs
 from chatterbox.engine.recording import CudaRecorder, Repetition
 from chatterbox.engine.s3gen_runner import SeededNoise
 from chatterbox.engine.t3_runner import T3Runner
+from chatterbox.engine.vocoder_graphs import VocoderGraphs
 from chatterbox.models.bundle import Models, load_models
 from chatterbox.models.conditioning import S3GenConditioning
 from chatterbox.models.families import TINY
@@ -28,6 +29,7 @@ from chatterbox.models.s3gen.model import RenderNoise, S3Gen
 from chatterbox.models.s3gen.stream import (
     ChunkInput,
     Extend,
+    Sound,
     StreamSettings,
     StreamState,
     hear_prompt,
@@ -139,7 +141,11 @@ def streamed(
 
 
 def together(
-    s3gen: S3Gen, cases: list[Case], settings: StreamSettings, extend: Extend | None = None
+    s3gen: S3Gen,
+    cases: list[Case],
+    settings: StreamSettings,
+    extend: Extend | None = None,
+    sound: Sound | None = None,
 ) -> list[Tensor]:
     """Every case's next chunk in one batch, until none has any left."""
     prompts = [hear_prompt(s3gen, case.conditioning, settings) for case in cases]
@@ -156,7 +162,7 @@ def together(
             chunks.append(ChunkInput(
                 prompt=prompts[row], noise=noise, state=states[row], tokens=given, kept=end - start
             ))  # fmt: skip
-        rendered = render_chunks(s3gen, chunks, settings, extend)
+        rendered = render_chunks(s3gen, chunks, settings, extend, sound)
         for row, (samples, after) in zip(rows, rendered, strict=True):
             pieces[row].append(samples)
             states[row] = after
@@ -256,9 +262,11 @@ def mixed_cases(s3gen: S3Gen) -> list[Case]:
 def test_recorded_in_a_few_shapes_it_sounds_the_same(attentive: S3Gen) -> None:
     """The buffers and the padding of a recording, replayed by doing the work again."""
     few, cases = StreamSettings(window_tokens=10), mixed_cases(attentive)
-    graphs = FlowGraphs(attentive.flow, Repetition(), window=10)
-    recorded = together(attentive, cases, few, graphs.extend)
-    assert 0 < graphs.form_count < 4
+    flow = FlowGraphs(attentive.flow, Repetition(), window=10)
+    vocoder = VocoderGraphs(attentive.mel2wav, Repetition())
+    recorded = together(attentive, cases, few, flow.extend, vocoder.sound)
+    assert 0 < flow.form_count < 4
+    assert 0 < vocoder.form_count < 4
     for one, other in zip(recorded, together(attentive, cases, few), strict=True):
         torch.testing.assert_close(one, other, atol=2e-3, rtol=0)
 
@@ -271,9 +279,11 @@ def test_a_cuda_graph_sounds_as_the_same_work_dispatched(attentive: S3Gen) -> No
         Case(case.tokens.cuda(), on_gpu(case.conditioning), case.ends)
         for case in mixed_cases(attentive)
     ]
-    graphs = FlowGraphs(s3gen.flow, CudaRecorder(), window=10)
+    recorder = CudaRecorder()
+    flow = FlowGraphs(s3gen.flow, recorder, window=10)
+    vocoder = VocoderGraphs(s3gen.mel2wav, recorder)
     for _ in range(2):  # recorded, then replayed
-        recorded = together(s3gen, cases, few, graphs.extend)
+        recorded = together(s3gen, cases, few, flow.extend, vocoder.sound)
         for one, other in zip(recorded, together(s3gen, cases, few), strict=True):
             torch.testing.assert_close(one, other, atol=5e-3, rtol=0)
 

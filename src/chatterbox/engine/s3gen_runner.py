@@ -18,6 +18,7 @@ from chatterbox.engine.flow_graphs import FlowGraphs
 from chatterbox.engine.recording import CudaRecorder
 from chatterbox.engine.sampler import uniform
 from chatterbox.engine.sequence import Chunk, Finish, Sequence
+from chatterbox.engine.vocoder_graphs import VocoderGraphs
 from chatterbox.errors import InvalidRequest
 from chatterbox.models.bundle import Models
 from chatterbox.models.conditioning import S3GenConditioning
@@ -26,6 +27,7 @@ from chatterbox.models.s3gen.stream import (
     ChunkInput,
     Extend,
     Prompt,
+    Sound,
     StreamSettings,
     StreamState,
     hear_prompt,
@@ -110,9 +112,11 @@ class S3GenRunner:
         self._prompts: OrderedDict[bytes, Prompt] = OrderedDict()
         self._prompt_cache_bytes = prompt_cache_bytes
         self._extend: Extend = models.s3gen.flow.extend
+        self._sound: Sound | None = None
         if models.device.type == "cuda":
-            window = self._settings.window_tokens
-            self._extend = FlowGraphs(models.s3gen.flow, CudaRecorder(), window=window).extend
+            window, recorder = self._settings.window_tokens, CudaRecorder()
+            self._extend = FlowGraphs(models.s3gen.flow, recorder, window=window).extend
+            self._sound = VocoderGraphs(models.s3gen.mel2wav, recorder).sound
 
     def begin(self, sequence: Sequence, conditioning: S3GenConditioning) -> None:
         """Get ready to render a sequence with this voice."""
@@ -195,7 +199,9 @@ class S3GenRunner:
         What is returned gives their audio, once the device is done.
         """
         inputs = [self._input(chunk) for chunk in chunks]
-        rendered = render_chunks(self._models.s3gen, inputs, self._settings, self._extend)
+        rendered = render_chunks(
+            self._models.s3gen, inputs, self._settings, self._extend, self._sound
+        )
         told = []
         for chunk, (samples, after) in zip(chunks, rendered, strict=True):
             stream = self._streams[chunk.sequence]

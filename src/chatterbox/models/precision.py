@@ -4,8 +4,8 @@
 |---|---|---|---|
 | fp32 | float32: the reference, equal to upstream | float32 | float32 |
 | bf16 | bfloat16 | bfloat16 | bfloat16 |
-| fp16 | float16; on a CPU the weights alone | float16; on a CPU float32 | float16; on a CPU bfloat16 |
-| int8 | 8-bit integers, CPU only | 8-bit integers | bfloat16 |
+| fp16 | float16; on a CPU weights, keys and values | float16; on a CPU float32 | float16; on a CPU bfloat16 |
+| int8 | 8-bit integers, keys and values float16; CPU only | 8-bit integers | bfloat16 |
 
 On a CPU without bfloat16 arithmetic, what would be bfloat16 outside T3 is float32.
 """

@@ -20,8 +20,10 @@ from chatterbox.models.conditioning import S3GenConditioning
 from chatterbox.models.s3gen.flow import FlowMemory, News
 from chatterbox.models.s3gen.memory import Extent
 from chatterbox.models.s3gen.model import S3Gen
+from chatterbox.models.s3gen.vocoder import Heard
 from chatterbox.models.transfer import integers, to_device
 
+Sound = Callable[[Heard], tuple[Tensor, Tensor]]
 Extend = Callable[[News, FlowMemory, FlowMemory], tuple[Tensor, FlowMemory]]
 
 FRAMES_PER_TOKEN = 2
@@ -175,20 +177,22 @@ def render_chunks(
     chunks: Sequence[ChunkInput],
     settings: StreamSettings,
     extend: Extend | None = None,
+    sound: Sound | None = None,
 ) -> list[tuple[Tensor, StreamState]]:
     """The samples (n,) of each chunk and the state after it; a row sounds as it would alone.
 
-    `extend` takes the place of `s3gen.flow.extend`.
+    `extend` takes the place of `s3gen.flow.extend`, `sound` that of `s3gen.mel2wav.sound`.
     """
     mels, memories = listen(chunks, extend or s3gen.flow.extend)
     rows = [
         _Row.of(chunk, mel, memory)
         for chunk, mel, memory in zip(chunks, mels, memories, strict=True)
     ]
-    if rows[0].around.device.type == "cpu":
+    plain = s3gen.mel2wav.sound
+    if sound is None and rows[0].around.device.type == "cpu":
         # There, company makes the vocoder no faster, and each shape has kernels of its own.
-        return [sounded for row in rows for sounded in _sound(s3gen, [row], settings)]
-    return _sound(s3gen, rows, settings)
+        return [sounded for row in rows for sounded in _sound(s3gen, [row], settings, plain)]
+    return _sound(s3gen, rows, settings, sound or plain)
 
 
 def listen(chunks: Sequence[ChunkInput], extend: Extend) -> tuple[list[Tensor], list[FlowMemory]]:
@@ -292,7 +296,7 @@ class _Row:
 
 
 def _sound(
-    s3gen: S3Gen, rows: Sequence[_Row], settings: StreamSettings
+    s3gen: S3Gen, rows: Sequence[_Row], settings: StreamSettings, sound: Sound
 ) -> list[tuple[Tensor, StreamState]]:
     """Samples of each row, and the state after it."""
     vocoder = s3gen.mel2wav
@@ -304,7 +308,7 @@ def _sound(
     lengths = None
     if min(sizes) < size:
         lengths = integers(sizes, like.device)
-    f0 = vocoder.pitch(mel, lengths)
+    f0 = like.new_zeros(len(rows), size)
     noise = like.new_zeros(
         len(rows), vocoder.config.overtones + 1, size * vocoder.config.samples_per_frame
     )
@@ -315,7 +319,8 @@ def _sound(
         drawn = row.chunk.noise.source(start, start + sizes[n])
         noise[n, :, : drawn.shape[-1]] = drawn[0].to(noise)
     phases = torch.cat([row.chunk.state.phases for row in rows])
-    wav = vocoder.decode(mel, vocoder.source(f0, phases, noise), lengths)
+    known = integers([row.behind for row in rows], like.device)
+    wav, f0 = sound(Heard(mel=mel, lengths=lengths, f0=f0, known=known, phases=phases, noise=noise))
     return [
         _finish(s3gen, row, wav[n : n + 1, : sizes[n] * vocoder.config.samples_per_frame],
                 f0[n : n + 1], settings)

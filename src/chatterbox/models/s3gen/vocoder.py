@@ -7,6 +7,7 @@ same samples, and a stream can carry on where it stopped.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -97,6 +98,18 @@ class _Source(nn.Module):
         return torch.tanh(self.l_linear(harmonics.transpose(1, 2))).transpose(1, 2)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What is to become sound, for B rows padded at the end to F frames."""
+
+    mel: Tensor  # (B, bins, F)
+    lengths: Tensor | None  # (B,) in frames; None: all are whole
+    f0: Tensor  # (B, F) the pitch, where it is known
+    known: Tensor  # (B,) of how many frames, from the first on
+    phases: Tensor  # (B, harmonics, 1) before the first sample
+    noise: Tensor  # (B, harmonics, samples)
+
+
 class Vocoder(nn.Module):
     """Mel frames to samples, `config.samples_per_frame` of them per frame.
 
@@ -166,6 +179,14 @@ class Vocoder(nn.Module):
         mask = None if lengths is None else _frame_mask(lengths, mel.shape[-1], mel)
         f0: Tensor = self.f0_predictor(mel, mask)
         return f0
+
+    def sound(self, heard: Heard) -> tuple[Tensor, Tensor]:
+        """Samples (B, n) and pitch (B, F), which is as given where it was known."""
+        predicted = self.pitch(heard.mel, heard.lengths)
+        places = torch.arange(predicted.shape[1], device=predicted.device)
+        f0 = torch.where(places < heard.known[:, None], heard.f0, predicted)
+        source = self.source(f0, heard.phases, heard.noise)
+        return self.decode(heard.mel, source, heard.lengths), f0
 
     def draw(
         self, frames: int, batch: int = 1, generator: torch.Generator | None = None
