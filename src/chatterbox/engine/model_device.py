@@ -146,6 +146,8 @@ class ModelDevice:
             models = source.load()
             if not self._loaded:
                 self._drawing, self._rendering = self._lanes(models.device)
+            if models.device.type == "cuda":
+                torch.cuda.synchronize(models.device)  # the lanes do not wait for what loading does
             with self._drawing.inside():
                 t3 = T3Runner(models, self._config)
                 tokens = warm_up_t3(models, t3, self._config)

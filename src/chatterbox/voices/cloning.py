@@ -49,7 +49,10 @@ def clone(
 def clone_in_pieces(
     clip: Clip, rules: ReferenceRules, *, voice_encoder: VoiceEncoder, s3gen: S3Gen
 ) -> Generator[None, None, Conditioning]:
-    """`clone`, stopping after each network, so that a device can do something else in between."""
+    """`clone`, stopping after each network, so that a device can do something else in between.
+
+    What comes of it is on the CPU, whatever the device: whoever speaks with it is on a lane of its own.
+    """
     _check_reference(clip, rules)
     reference = resample.soxr(clip, _REFERENCE_HZ)
     if rules.levelled:
@@ -66,10 +69,10 @@ def clone_in_pieces(
         opening = listened[: rules.prompt_tokens * _LISTENING_HZ // _TOKEN_HZ]
         prompt = s3gen.tokenizer.tokenize(opening[None], max_tokens=rules.prompt_tokens)
         yield
+    heard_by_s3gen = s3gen.embed_reference(wav[None].to(device), _REFERENCE_HZ, x_vector)
     return Conditioning(
-        t3=T3Conditioning(speaker_embedding=speaker, prompt_tokens=prompt),
-        s3gen=s3gen.embed_reference(wav[None].to(device), _REFERENCE_HZ, x_vector),
-    )
+        t3=T3Conditioning(speaker_embedding=speaker, prompt_tokens=prompt), s3gen=heard_by_s3gen
+    ).to(torch.device("cpu"))
 
 
 def speech_tokens(clip: Clip, s3gen: S3Gen) -> torch.Tensor:
