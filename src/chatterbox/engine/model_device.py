@@ -158,7 +158,7 @@ class ModelDevice:
 
     def trial(self, family: str) -> Utterance:
         models, t3 = self._loaded[family].models, self._loaded[family].t3
-        conditioning, language = nobody(models), models.family.languages[0]
+        conditioning, language = nobody(models).to(torch.device("cpu")), models.family.languages[0]
         text = _TRIAL
         while len(models.tokenizer.encode(text, language)) > t3.max_text_tokens:
             text = text.rpartition(" ")[0]
