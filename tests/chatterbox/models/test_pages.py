@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from chatterbox.models.kernels.pages import placed, zeros
+from chatterbox.models.kernels.pages import placed, room, zeros
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int8, torch.bfloat16])
@@ -44,6 +44,20 @@ def test_what_is_large_holds_zeros_and_takes_memory_where_it_is_written_only() -
     del room
     gc.collect()
     assert resident_bytes() - before < 64 << 20
+
+
+def test_room_for_what_comes_and_goes_is_given_back() -> None:
+    cpu = torch.device("cpu")
+    before = resident_bytes()
+    large, small = room((3, 8 << 20), torch.float32, cpu), room((5, 7), torch.bfloat16, cpu)
+    assert (large.shape, small.shape, small.dtype) == ((3, 8 << 20), (5, 7), torch.bfloat16)
+    assert not small.any()
+    assert resident_bytes() - before < 16 << 20, "not written yet"
+    large[:] = 1.0
+    assert resident_bytes() - before > 64 << 20
+    del large
+    gc.collect()
+    assert resident_bytes() - before < 16 << 20
 
 
 def resident_bytes() -> int:

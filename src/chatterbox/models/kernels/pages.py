@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 _CHUNK_BYTES = 32 << 20  # of many small tensors together
+_LARGE_BYTES = 4 << 20
 _LINE_BYTES = 64  # of the cache; no register straddles two of them
 
 
@@ -24,6 +25,17 @@ def zeros(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
 def placed(weights: Tensor) -> Tensor:
     """A contiguous copy. Small ones share their memory, which is freed with the last of them."""
     return _pages.zeros(weights.shape, weights.dtype).copy_(weights)
+
+
+def room(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros for what comes and goes: on a CPU, where it is large, in pages of its own.
+
+    They take memory where they are written only, and give it back at once.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if device.type != "cpu" or size < _LARGE_BYTES:
+        return torch.zeros(shape, dtype=dtype, device=device)
+    return torch.frombuffer(_chunk_of(size), dtype=dtype).view(*shape)
 
 
 class _Pages:
