@@ -16,7 +16,7 @@ from chatterbox.benchmark.subject import Subject
 from chatterbox.engine.batch import Speaker
 from chatterbox.engine.config import EngineConfig
 from chatterbox.engine.recording import Recorder, Repetition
-from chatterbox.engine.t3_runner import T3Runner
+from chatterbox.engine.t3_runner import T3Runner, kept_dtype
 from chatterbox.models.checkpoint import without_storage
 from chatterbox.models.conditioning import T3Conditioning
 from chatterbox.models.t3.model import T3
@@ -33,9 +33,9 @@ class Choir:
         self, subject: Subject, config: EngineConfig, *, recorder: Recorder | None = None
     ) -> None:
         self._subject = subject
-        self._config = config
+        self._config = config.suited_to(subject.conditions.device)
         self._device = subject.models.device
-        self._runner = T3Runner(subject.models, config, recorder=recorder)
+        self._runner = T3Runner(subject.models, self._config, recorder=recorder)
         self._runner.prepare()
         self._speakers: list[Speaker] = []
         self._strangers = 0
@@ -201,8 +201,8 @@ def bytes_per_step(subject: Subject, positions: int) -> tuple[int, int]:
     precision = subject.conditions.precision
     weights = sum(_products(part) * _WEIGHT_BYTES[precision] for part in t3.backbone.children())
     weights += _products(t3.speech_head) * _HEAD_BYTES.get(precision, _WEIGHT_BYTES[precision])
-    config, cached = subject.family.t3, subject.models.t3.speech_embedding.weight.element_size()
-    return weights, 2 * config.layers * config.dim * cached * positions
+    config, kept = subject.family.t3, kept_dtype(subject.models)
+    return weights, 2 * config.layers * config.dim * kept.itemsize * positions
 
 
 def _products(module: nn.Module) -> int:

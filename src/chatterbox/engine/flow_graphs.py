@@ -5,13 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chatterbox.engine.recording import Recorder, Work
+from chatterbox.engine.recording import Forms, Recorder, Work, at_least, rounded
 from chatterbox.models.s3gen.flow import Flow, FlowMemory, News
 from chatterbox.models.s3gen.memory import Extent
 
 _TOKEN_STEP = 16  # chunks are padded to a multiple of so many tokens
 _PROMPT_STEP = 64  # and what was heard of voices to a multiple of so many
-MAX_FORMS = 64  # recordings kept; beyond, batches run unrecorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +26,8 @@ class FlowGraphs:
     def __init__(self, flow: Flow, recorder: Recorder, *, window: int) -> None:
         """`window` is the streams' (`StreamSettings.window_tokens`)."""
         self._flow = flow
-        self._recorder = recorder
         self._window = window
-        self._forms: dict[_Shape, _Form] = {}
+        self._forms = Forms[_Shape, _Form](lambda shape: _Form(flow, recorder, shape, window))
 
     @property
     def form_count(self) -> int:
@@ -45,15 +43,13 @@ class FlowGraphs:
             return self._flow.extend(news, memory, prompt)  # a prompt being heard
         rows, tokens = news.tokens.shape
         shape = _Shape(
-            rows=1 << (rows - 1).bit_length(),
-            tokens=_rounded(tokens, _TOKEN_STEP),
-            prompt=_rounded(prompt.low.window, _PROMPT_STEP),
+            rows=at_least(rows),
+            tokens=rounded(tokens, _TOKEN_STEP),
+            prompt=rounded(prompt.low.window, _PROMPT_STEP),
         )
-        form = self._forms.get(shape)
+        form = self._forms.of(shape)
         if form is None:
-            if len(self._forms) == MAX_FORMS:
-                return self._flow.extend(news, memory, prompt)
-            form = self._forms[shape] = _Form(self._flow, self._recorder, shape, self._window)
+            return self._flow.extend(news, memory, prompt)
         return form.run(news, memory, prompt)
 
 
@@ -126,7 +122,3 @@ class _Form:
         for ours, theirs in zip(self._after.parts, after.parts, strict=True):
             ours.keys_values.copy_(theirs.keys_values)
             ours.tails.copy_(theirs.tails)
-
-
-def _rounded(count: int, step: int) -> int:
-    return -(-count // step) * step

@@ -3,12 +3,16 @@
 The work reads and writes tensors that stay where they are; whoever replays it fills them first.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Hashable
+from typing import Generic, Protocol, TypeVar
 
 import torch
 
 Work = Callable[[], None]
+S = TypeVar("S", bound=Hashable)
+F = TypeVar("F")
+
+MAX_FORMS = 64  # recordings of one network; beyond, batches run unrecorded
 
 _REHEARSALS = 3  # before a recording: libraries choose their kernels and allocate then
 
@@ -49,3 +53,30 @@ class CudaRecorder:
         current.wait_stream(aside)
         graph.replay()
         return graph.replay
+
+
+class Forms(Generic[S, F]):
+    """What was made for each of a few shapes."""
+
+    def __init__(self, make: Callable[[S], F]) -> None:
+        self._make = make
+        self._made: dict[S, F] = {}
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def of(self, shape: S) -> F | None:
+        """That of a shape; None where there are `MAX_FORMS` of others."""
+        if shape not in self._made and len(self._made) < MAX_FORMS:
+            self._made[shape] = self._make(shape)
+        return self._made.get(shape)
+
+
+def at_least(count: int) -> int:
+    """The power of two that many rows are padded to."""
+    return 1 << (count - 1).bit_length()
+
+
+def rounded(count: int, step: int) -> int:
+    """The multiple of `step` that so many are padded to."""
+    return -(-count // step) * step

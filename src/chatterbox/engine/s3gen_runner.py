@@ -34,7 +34,7 @@ from chatterbox.models.s3gen.stream import (
     render_chunks,
     start_stream,
 )
-from chatterbox.models.transfer import integers, to_host
+from chatterbox.models.transfer import integers, to_host, wait
 
 _FADE_S = 0.01  # at the end of an utterance: its last sample need not be zero
 _MEL, _SOURCE, _PHASES = 0, 1, 2  # the streams of one seed
@@ -189,8 +189,7 @@ class S3GenRunner:
     def render(self, chunks: Several[Chunk]) -> list[Clip]:
         """`launch`, and wait for it."""
         clips = self.launch(chunks)
-        if self._models.device.type == "cuda":
-            torch.cuda.current_stream(self._models.device).synchronize()
+        wait(self._models.device)
         return clips()
 
     def launch(self, chunks: Several[Chunk]) -> Callable[[], list[Clip]]:

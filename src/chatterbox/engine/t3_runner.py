@@ -23,10 +23,18 @@ from chatterbox.models.conditioning import T3Conditioning
 from chatterbox.models.kernels.attention import cache_dtype
 from chatterbox.models.t3.cache import KVCache, Reading
 from chatterbox.models.t3.config import CONDITIONING_ROOM
-from chatterbox.models.transfer import integers, to_host
+from chatterbox.models.transfer import integers, to_host, wait
 from chatterbox.speech import Sampling
 
 Tokens = tuple[int | None, ...]  # None, always last, for an end
+
+
+def kept_dtype(models: Models) -> torch.dtype:
+    """The type of keys and values: that of the weights, or a shorter one where a kernel reads it."""
+    weights = models.t3.speech_embedding.weight.dtype
+    if models.device.type == "cpu" and weights == torch.float32:
+        return cache_dtype(models.t3.config.head_dim, models.precision)
+    return weights
 
 
 @dataclass(slots=True)
@@ -71,15 +79,12 @@ class T3Runner:
             penalty_last=models.family.penalty_last,
             device=models.device,
         )
-        dtype = models.t3.speech_embedding.weight.dtype
-        if models.device.type == "cpu" and dtype == torch.float32:
-            dtype = cache_dtype(t3.head_dim, models.precision)
         self._cache = KVCache(
             t3,
             rows=config.slots * self._slots.rows_each,
             max_length=min(length, t3.max_positions),
             device=models.device,
-            dtype=dtype,
+            dtype=kept_dtype(models),
         )
         if recorder is None and models.device.type == "cuda":
             recorder = CudaRecorder()
@@ -204,7 +209,7 @@ class T3Runner:
     def first(self, speaker: Speaker) -> int | None:
         """`launch_first`, and wait for it."""
         first = self.launch_first(speaker)
-        self._wait()
+        wait(self._models.device)
         return first()
 
     def prefill(
@@ -217,12 +222,8 @@ class T3Runner:
     def decode(self, speakers: Several[Speaker], steps: int = 1) -> list[Tokens]:
         """`launch`, and wait for it."""
         tokens = self.launch(speakers, steps)
-        self._wait()
+        wait(self._models.device)
         return tokens()
-
-    def _wait(self) -> None:
-        if self._models.device.type == "cuda":
-            torch.cuda.current_stream(self._models.device).synchronize()
 
     @torch.inference_mode()
     def launch(self, speakers: Several[Speaker], steps: int = 1) -> Callable[[], list[Tokens]]:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chatterbox.engine.recording import Recorder, Work
+from chatterbox.engine.recording import Forms, Recorder, Work, at_least, rounded
 from chatterbox.models.s3gen.vocoder import Heard, Vocoder
 
 _FRAME_STEP = 16  # batches are padded to a multiple of so many frames
-MAX_FORMS = 64  # recordings kept; beyond, batches run unrecorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +22,7 @@ class VocoderGraphs:
 
     def __init__(self, vocoder: Vocoder, recorder: Recorder) -> None:
         self._vocoder = vocoder
-        self._recorder = recorder
-        self._forms: dict[_Shape, _Form] = {}
+        self._forms = Forms[_Shape, _Form](lambda shape: _Form(vocoder, recorder, shape))
 
     @property
     def form_count(self) -> int:
@@ -35,13 +33,8 @@ class VocoderGraphs:
     def sound(self, heard: Heard) -> tuple[Tensor, Tensor]:
         """As `Vocoder.sound`; a shape's first batch is recorded, which takes a moment."""
         rows, _, frames = heard.mel.shape
-        shape = _Shape(1 << (rows - 1).bit_length(), -(-frames // _FRAME_STEP) * _FRAME_STEP)
-        form = self._forms.get(shape)
-        if form is None:
-            if len(self._forms) == MAX_FORMS:
-                return self._vocoder.sound(heard)
-            form = self._forms[shape] = _Form(self._vocoder, self._recorder, shape)
-        return form.run(heard)
+        form = self._forms.of(_Shape(at_least(rows), rounded(frames, _FRAME_STEP)))
+        return self._vocoder.sound(heard) if form is None else form.run(heard)
 
 
 class _Form:

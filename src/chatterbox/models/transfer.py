@@ -23,6 +23,12 @@ def integers(values: Sequence[int], device: torch.device) -> Tensor:
     return to_device(torch.tensor(values, dtype=torch.int64), device)
 
 
+def wait(device: torch.device) -> None:
+    """Until what was launched on the current stream is done."""
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()
+
+
 def to_host(tensor: Tensor) -> Tensor:
     """`tensor` for the host; from a GPU it holds nothing before the GPU has come so far."""
     if not tensor.is_cuda:

@@ -9,6 +9,8 @@ from chatterbox.benchmark.conditions import Conditions
 from chatterbox.benchmark.measure import measure
 from chatterbox.benchmark.report import HEADLINES, Figure, Report
 from chatterbox.benchmark.subject import open_subject
+from chatterbox.benchmark.t3 import Choir, bytes_per_step, choir_config
+from chatterbox.models.precision import Precision
 
 SMALL: dict[str, Any] = {"seconds": 0.6, "repeats": 2, "threads": 1}
 
@@ -32,6 +34,15 @@ def test_t3(*, random_weights: bool) -> None:
     assert 0 < figures["share_of_limit"].high < 1  # nothing reads faster than memory
     # tiny: 3.7 M parameters of the backbone and the head in fp32, as its shapes say
     assert 14 < figures["weights_read_per_step_mb"].median < 16
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_keys_and_values_are_counted_as_they_are_kept(precision: Precision) -> None:
+    with open_subject(Conditions(what="t3", precision=precision, threads=1)) as subject:
+        config = subject.family.t3
+        _, each = bytes_per_step(subject, 1)
+        cache = Choir(subject, choir_config(streams=1, tokens=9, threads=1))._runner._cache
+    assert each == 2 * config.layers * config.dim * cache.keys.element_size()
 
 
 def test_s3gen() -> None:

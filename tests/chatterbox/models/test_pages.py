@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from chatterbox.models.kernels.pages import placed, room, zeros
+from chatterbox.models.kernels.pages import empty, placed, zeros
+
+CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int8, torch.bfloat16])
@@ -36,7 +38,7 @@ def test_parts_begin_at_lines_of_the_cache() -> None:
 
 def test_what_is_large_holds_zeros_and_takes_memory_where_it_is_written_only() -> None:
     before = resident_bytes()
-    room = zeros((64, 1 << 20), torch.float32)
+    room = zeros((64, 1 << 20), torch.float32, CPU)
     assert resident_bytes() - before < 64 << 20
     assert not room[5].any()
     room[:] = 1.0
@@ -47,9 +49,8 @@ def test_what_is_large_holds_zeros_and_takes_memory_where_it_is_written_only() -
 
 
 def test_room_for_what_comes_and_goes_is_given_back() -> None:
-    cpu = torch.device("cpu")
     before = resident_bytes()
-    large, small = room((3, 8 << 20), torch.float32, cpu), room((5, 7), torch.bfloat16, cpu)
+    large, small = empty((3, 8 << 20), torch.float32, CPU), zeros((5, 7), torch.bfloat16, CPU)
     assert (large.shape, small.shape, small.dtype) == ((3, 8 << 20), (5, 7), torch.bfloat16)
     assert not small.any()
     assert resident_bytes() - before < 16 << 20, "not written yet"

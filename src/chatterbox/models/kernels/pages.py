@@ -17,9 +17,16 @@ _LARGE_BYTES = 4 << 20
 _LINE_BYTES = 64  # of the cache; no register straddles two of them
 
 
-def zeros(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """A tensor on the CPU, which takes memory where it is written only."""
-    return _pages.zeros(shape, dtype)
+def zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """As `torch.zeros`. What is large takes memory where it is written only, and gives it back at once."""
+    own = _own_pages(shape, dtype, device)
+    return torch.zeros(shape, dtype=dtype, device=device) if own is None else own
+
+
+def empty(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """As `torch.empty`, for what will be written wholly."""
+    own = _own_pages(shape, dtype, device)
+    return torch.empty(shape, dtype=dtype, device=device) if own is None else own
 
 
 def placed(weights: Tensor) -> Tensor:
@@ -27,14 +34,10 @@ def placed(weights: Tensor) -> Tensor:
     return _pages.zeros(weights.shape, weights.dtype).copy_(weights)
 
 
-def room(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Zeros for what comes and goes: on a CPU, where it is large, in pages of its own.
-
-    They take memory where they are written only, and give it back at once.
-    """
+def _own_pages(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor | None:
     size = math.prod(shape) * dtype.itemsize
     if device.type != "cpu" or size < _LARGE_BYTES:
-        return torch.zeros(shape, dtype=dtype, device=device)
+        return None
     return torch.frombuffer(_chunk_of(size), dtype=dtype).view(*shape)
 
 

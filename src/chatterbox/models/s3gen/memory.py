@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from chatterbox.models.kernels import pages
 from chatterbox.models.kernels import window as kernel
-from chatterbox.models.kernels.pages import room
 from chatterbox.models.transfer import integers
 
 
@@ -42,7 +42,7 @@ class Memory:
         """Nothing heard yet: silence before the first frame."""
         size = (shape.layers, 2, shape.rows, shape.heads, window, shape.head_dim)
         return cls(
-            keys_values=room(size, like.dtype, like.device),
+            keys_values=pages.zeros(size, like.dtype, like.device),
             tails=like.new_zeros(shape.rows, shape.channels, shape.taps),
         )
 
@@ -168,7 +168,7 @@ class Recall:
         self._shape = memory.keys_values.shape, memory.tails.shape
         self._seen, self._fresh = seen, fresh
         self._rows = memory.tails.shape[1]
-        self._next_past = room(self._past.shape, self._past.dtype, self._past.device)
+        self._next_past = pages.empty(self._past.shape, self._past.dtype, self._past.device)
         self._next_tails = torch.empty_like(self._tails)
         self._layer = self._channel = 0
         self._kept = self._per_row(extent.kept)

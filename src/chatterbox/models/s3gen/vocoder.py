@@ -166,12 +166,10 @@ class Vocoder(nn.Module):
         For inference, after `fold_weight_norm`. The last convolution stays, too: its output is
         the logarithm of a magnitude, and an angle.
         """
-        for part in (self.conv_pre, self.ups, self.source_downs, self.source_resblocks):
+        network = self.ups, self.source_downs, self.source_resblocks, self.resblocks
+        for part in (self.conv_pre, *network):
             part.to(dtype)
-        self.resblocks.to(dtype)
-        for part in (self.conv_pre, self.ups, self.source_downs, self.source_resblocks):
-            lay_channels_innermost(part)
-        for part in (self.resblocks, self.conv_post):
+        for part in (self.conv_pre, *network, self.conv_post):
             lay_channels_innermost(part)
 
     def pitch(self, mel: Tensor, lengths: Tensor | None = None) -> Tensor:

@@ -32,11 +32,8 @@ class KVCache:
     ) -> None:
         assert max_length <= config.max_positions
         shape = (config.layers, rows, config.heads, max_length, config.head_dim)
-        if torch.device(device).type == "cpu":
-            self.keys, self.values = pages.zeros(shape, dtype), pages.zeros(shape, dtype)
-        else:
-            self.keys = torch.zeros(shape, device=device, dtype=dtype)
-            self.values = torch.zeros(shape, device=device, dtype=dtype)
+        place = torch.device(device)
+        self.keys, self.values = (pages.zeros(shape, dtype, place) for _ in range(2))
         self.flat = [  # by layer, each (rows * heads * max_length, head_dim)
             (keys.view(-1, config.head_dim), values.view(-1, config.head_dim))
             for keys, values in zip(self.keys, self.values, strict=True)
